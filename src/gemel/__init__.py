@@ -1,0 +1,1 @@
+"""gemel: an open digital twin engine for science."""

@@ -1,0 +1,1 @@
+"""What every twin is made with: graphs and runs, streams and state, checks and uncertainty."""

@@ -1,0 +1,55 @@
+"""Processes, graphs and durable runs: what computes, how it is put together, and what is recorded of it."""
+
+from gemel.core.graph import _operators
+from gemel.core.graph._execution import Execution, RunControl, Services
+from gemel.core.graph._graph import Graph, Node, graph
+from gemel.core.graph._journal import Journal, NewRun, Output, Run, StepRecord
+from gemel.core.graph._plan import Plan, plan
+from gemel.core.graph._process import Parameter, Process, Retry, process
+from gemel.core.graph._progress import capture_logs, progress
+from gemel.core.graph._registry import Registry
+from gemel.core.graph._results import ResultStore, StoredResult
+from gemel.core.graph._types import Bounds, Dataset, Field, File, Number, Table, Unit, ValueType
+from gemel.core.graph._validation import Finding, require_valid, validate
+from gemel.core.graph._values import decode, encode
+
+operators = _operators
+
+__all__ = [
+    "Bounds",
+    "Dataset",
+    "Execution",
+    "Field",
+    "File",
+    "Finding",
+    "Graph",
+    "Journal",
+    "NewRun",
+    "Node",
+    "Number",
+    "Output",
+    "Parameter",
+    "Plan",
+    "Process",
+    "Registry",
+    "ResultStore",
+    "Retry",
+    "Run",
+    "RunControl",
+    "Services",
+    "StepRecord",
+    "StoredResult",
+    "Table",
+    "Unit",
+    "ValueType",
+    "capture_logs",
+    "decode",
+    "encode",
+    "graph",
+    "operators",
+    "plan",
+    "process",
+    "progress",
+    "require_valid",
+    "validate",
+]

@@ -1,0 +1,74 @@
+"""What a running step may tell: progress and log lines; and how it learns that it should stop."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+
+class Cancelled(BaseException):
+    """Raised inside a step whose run was cancelled; not an `Exception`, so that user code does not swallow it."""
+
+
+@dataclass
+class StepContext:
+    """The ear of the engine at one running step."""
+
+    run: str
+    node: str
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    tell: Callable[[float, str], None] = lambda _fraction, _message: None
+    lines: list[tuple[float, str, str]] = field(default_factory=list)
+
+
+_current: contextvars.ContextVar[StepContext | None] = contextvars.ContextVar("gemel_step", default=None)
+
+
+def progress(fraction: float, message: str = "") -> None:
+    """Report that the current step has done `fraction` (0 to 1) of its work; a cancelled run stops here.
+
+    Outside a run it does nothing, so a process can be called as a plain function.
+
+    >>> progress(0.5, "half way")
+    """
+    context = _current.get()
+    if context is None:
+        return
+    if context.cancelled.is_set():
+        raise Cancelled
+    context.tell(min(max(fraction, 0.0), 1.0), message)
+
+
+@contextlib.contextmanager
+def inside(context: StepContext) -> Iterator[None]:
+    """Make `context` the current one for the block, so that progress and log records find it."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class _StepLogHandler(logging.Handler):
+    """Keeps what a step logs with the step; records from outside a step pass it by."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        context = _current.get()
+        if context is not None:
+            context.lines.append((time.time(), record.levelname.lower(), record.getMessage()))
+
+
+_installed = threading.Lock()
+
+
+def capture_logs() -> None:
+    """Attach the handler that keeps step logs to the root logger, once per process."""
+    root = logging.getLogger()
+    with _installed:
+        if not any(isinstance(handler, _StepLogHandler) for handler in root.handlers):
+            root.addHandler(_StepLogHandler(level=logging.INFO))

@@ -1,0 +1,241 @@
+"""Performing one step: its key, its inputs, retries and limits, and its result on its way to the store."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from gemel.base.errors import GemelError, ResultCorrupt, StepFailed, StepTimeout
+from gemel.base.ids import canonical_json, digest_bytes, digest_file
+from gemel.core.graph._code import code_digest, environment_digest, environment_of
+from gemel.core.graph._plan import PlannedStep
+from gemel.core.graph._progress import Cancelled, StepContext, inside
+from gemel.core.graph._results import ResultStore, StoredResult
+from gemel.core.graph._values import adapt, encode
+from gemel.infra.compute import Stopped, run_isolated
+from gemel.infra.lake import locate
+
+_ABSENT = object()
+
+
+class Handle:
+    """A step's result, wherever it is at the moment: in memory, stored, or not computed yet.
+
+    Attributes:
+        digest: Digest of the stored bytes; for a light step, its key.
+    """
+
+    def __init__(
+        self, digest: str, stored: StoredResult | None, compute: Callable[[], Any], value: Any = _ABSENT
+    ) -> None:
+        self.digest = digest
+        self.stored = stored
+        self._compute = compute
+        self._value = value
+        self._lock = threading.RLock()
+
+    def load(self, results: ResultStore) -> Any:
+        """Return the value; a damaged stored result is forgotten and computed anew."""
+        with self._lock:
+            if self._value is _ABSENT:
+                self._value = self._fetch(results)
+            return self._value
+
+    def release(self) -> None:
+        """Let go of the value in memory; it can be loaded or computed again."""
+        with self._lock:
+            self._value = _ABSENT
+
+    def _fetch(self, results: ResultStore) -> Any:
+        if self.stored is not None:
+            try:
+                return results.load(self.stored)
+            except ResultCorrupt:
+                results.forget(self.stored.key)
+        return self._compute()
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """Everything that decides a step's result; its digest is the step's key."""
+
+    process: str
+    version: str
+    code: str
+    environment: Mapping[str, str]
+    arguments: Mapping[str, Any]
+    key: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the ingredients as JSON, for comparing two runs."""
+        return {
+            "process": self.process,
+            "version": self.version,
+            "code": self.code,
+            "environment": dict(self.environment),
+            "arguments": dict(self.arguments),
+        }
+
+
+@dataclass
+class Outcome:
+    """What came of one step."""
+
+    step: PlannedStep
+    key: str
+    started: float
+    seconds: float = 0.0
+    attempts: int = 1
+    value: Any = None
+    stored: StoredResult | None = None
+    error: GemelError | None = None
+    cancelled: bool = False
+    lines: list[tuple[float, str, str]] = field(default_factory=list)
+
+
+def ingredients_of(step: PlannedStep, handles: Mapping[str, Handle], base: Path | None) -> Ingredients:
+    """Return what decides the result of `step`; all its sources must have handles.
+
+    Raises:
+        NotFound: A file named by an argument is not there.
+    """
+    process = step.process
+    files = {parameter.name for parameter in process.parameters if "file" in parameter.type.kinds}
+    arguments = {
+        name: _file_ingredient(value, base) if name in files and isinstance(value, str) else _ingredient(value, handles)
+        for name, value in step.arguments.items()
+    }
+    code, environment = code_digest(process.function), environment_digest(process.function)
+    key = digest_bytes(canonical_json([process.id, process.version, code, environment, arguments]))
+    return Ingredients(process.id, process.version, code, environment_of(process.function), arguments, key)
+
+
+def _ingredient(value: Any, handles: Mapping[str, Handle]) -> Any:
+    if isinstance(value, Mapping):
+        if len(value) == 1 and "from_node" in value:
+            return {"input": handles[value["from_node"]].digest}
+        return {name: _ingredient(item, handles) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_ingredient(item, handles) for item in value]
+    # 1 and 1.0 are the same number to JSON, and must give the same key.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_file_digests: dict[tuple[str, int, int], str] = {}
+
+
+def _file_ingredient(reference: str, base: Path | None) -> dict[str, str]:
+    path = locate(reference, base=base)
+    status = path.stat()
+    stamp = (str(path), status.st_mtime_ns, status.st_size)
+    if stamp not in _file_digests:
+        _file_digests[stamp] = digest_file(path)
+    return {"file": _file_digests[stamp]}
+
+
+class Performer:
+    """Runs single steps for one run."""
+
+    def __init__(self, results: ResultStore, base: Path | None) -> None:
+        self._results = results
+        self._base = base
+
+    def perform(
+        self, step: PlannedStep, key: str, handles: Mapping[str, Handle], context: StepContext, *, keep: bool = True
+    ) -> Outcome:
+        """Return the outcome of `step`, with its result kept on disk when `keep` and it succeeded."""
+        outcome = Outcome(step, key, time.time())
+        begun = time.perf_counter()
+        try:
+            with inside(context):
+                outcome.value = self._with_retries(step, handles, context, outcome)
+                if keep:
+                    outcome.stored = self._results.keep(key, encode(outcome.value))
+        except (Cancelled, Stopped):
+            outcome.cancelled = True
+        except GemelError as error:
+            outcome.error = _blame(step, error)
+        except Exception as error:
+            context.lines.append((time.time(), "error", traceback.format_exc()))
+            outcome.error = _blame(step, error)
+        outcome.seconds = time.perf_counter() - begun
+        outcome.lines = context.lines
+        return outcome
+
+    def _with_retries(
+        self, step: PlannedStep, handles: Mapping[str, Handle], context: StepContext, outcome: Outcome
+    ) -> Any:
+        retry, delay = step.process.retry, step.process.retry.delay
+        while True:
+            try:
+                return self._once(step, handles, context)
+            except retry.on as error:
+                if outcome.attempts >= retry.attempts:
+                    raise
+                message = f"attempt {outcome.attempts} failed ({error}); next in {delay:g} s"
+                context.lines.append((time.time(), "warning", message))
+                if context.cancelled.wait(delay):
+                    raise Cancelled from None
+                outcome.attempts += 1
+                delay *= retry.factor
+
+    def _once(self, step: PlannedStep, handles: Mapping[str, Handle], context: StepContext) -> Any:
+        process = step.process
+        arguments = {
+            parameter.name: adapt(
+                self._argument(step.arguments[parameter.name], handles, "file" in parameter.type.kinds),
+                parameter.type,
+                f"'{parameter.name}'",
+            )
+            for parameter in process.parameters
+        }
+        limited = process.timeout is not None
+        value = _limited(step, arguments, context) if limited else process.function(**arguments)
+        return adapt(value, process.returns, "the result")
+
+    def _argument(self, value: Any, handles: Mapping[str, Handle], file: bool) -> Any:
+        if isinstance(value, Mapping):
+            if len(value) == 1 and "from_node" in value:
+                return handles[value["from_node"]].load(self._results)
+            return {name: self._argument(item, handles, False) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._argument(item, handles, False) for item in value]
+        return locate(value, base=self._base) if file and isinstance(value, str) else value
+
+
+def _limited(step: PlannedStep, arguments: Mapping[str, Any], context: StepContext) -> Any:
+    process = step.process
+    assert process.timeout is not None
+    module = sys.modules.get(process.function.__module__)
+    if module is not None and process.function.__module__.startswith("gemel_twin_"):
+        # A twin's folder is not on the worker's path, so its functions travel by value.
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return run_isolated(
+            process.function, arguments, timeout=process.timeout, stopped=context.cancelled.is_set, tell=context.tell
+        )
+    except TimeoutError as error:
+        message = f"Step '{step.id}' ({process.id}) took longer than its limit of {process.timeout:g} s."
+        hint = f"Raise the limit (@process(timeout=…) of '{process.id}') or give it less to do."
+        raise StepTimeout(message, hint=hint, step=step.id, process=process.id) from error
+
+
+def _blame(step: PlannedStep, error: Exception) -> GemelError:
+    if isinstance(error, StepFailed):
+        return error
+    cause = error.message if isinstance(error, GemelError) else f"{type(error).__name__}: {error}"
+    hint = error.hint if isinstance(error, GemelError) and error.hint else "See the step's log: gemel show RUN --logs"
+    code = error.code if isinstance(error, GemelError) else type(error).__name__
+    context = error.context if isinstance(error, GemelError) else {}
+    failed = StepFailed(f"Step '{step.id}' ({step.process.id}) failed: {cause}", hint=hint)
+    failed.context = dict(context) | {"step": step.id, "process": step.process.id, "cause": code, "site": "local"}
+    failed.__cause__ = error
+    return failed

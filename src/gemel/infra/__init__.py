@@ -1,0 +1,1 @@
+"""Federated infrastructure: data lake, compute, access and the SQL store."""
