@@ -104,10 +104,20 @@ def parse_quantity(text: str, unit: str) -> float:
     >>> parse_quantity("130 %", "1"), parse_quantity("1.3", "1")
     (1.3, 1.3)
     """
+    number, written = split_quantity(text)
+    return number if not written else float(convert(number, written, unit))
+
+
+def split_quantity(text: str) -> tuple[float, str]:
+    """Return the number and the unit written in `text`; the unit is empty for a bare number.
+
+    Raises:
+        InvalidInput: There is no number in `text`.
+
+    >>> split_quantity("1.5 K"), split_quantity("-2")
+    ((1.5, 'K'), (-2.0, ''))
+    """
     match = _NUMBER_AND_UNIT.match(text)
     if match is None:
-        raise InvalidInput(f"'{text}' is not a number.", hint=f"Give a number in {unit!r}, or a number with its unit.")
-    number, written = float(match.group(1)), match.group(2)
-    if not written:
-        return number
-    return float(convert(number, written, unit))
+        raise InvalidInput(f"'{text}' is not a number.", hint="Give a number, or a number with its unit.")
+    return float(match.group(1)), match.group(2)

@@ -16,12 +16,12 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from gemel.base.errors import GemelError, StepFailed
-from gemel.core.graph._journal import Journal, Output, StepRecord
+from gemel.base.errors import GemelError
+from gemel.core.graph._journal import Journal, LogLine, Output, StepRecord
 from gemel.core.graph._plan import Plan, PlannedStep
-from gemel.core.graph._progress import StepContext
+from gemel.core.graph._progress import Cancelled, StepContext
 from gemel.core.graph._results import ResultStore, StoredResult
-from gemel.core.graph._step import Handle, Ingredients, Outcome, Performer, ingredients_of
+from gemel.core.graph._step import Handle, Ingredients, Outcome, Performer, blame, ingredients_of
 
 _TICK_SECONDS = 0.25
 _QUICK_SECONDS = 0.002  # a process this fast last time is not worth the way to another thread
@@ -33,10 +33,12 @@ class RunControl:
 
     Attributes:
         cancelled: Set it to stop the run.
+        abandoned: With `cancelled`, leaves the run unfinished in the journal, to be taken up later.
         notify: Called with a small document at each change of a step.
     """
 
     cancelled: Event = field(default_factory=Event)
+    abandoned: bool = False
     notify: Callable[[dict[str, Any]], None] = lambda _change: None
 
 
@@ -71,17 +73,18 @@ class Execution:
         self._announced: set[str] = set()
         self._done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._pending: list[tuple[StepRecord, StoredResult | None]] = []
+        self._lines: list[LogLine] = []
         self._failure: GemelError | None = None
         self._before: Mapping[str, StepRecord] = {}
         self._results_wanted = frozenset(plan.outputs.values())
 
     def run(self) -> str:
-        """Return the final state (`finished`, `failed` or `cancelled`) after recording it."""
+        """Return the final state (`finished`, `failed`, `cancelled`) after recording it, or `interrupted`."""
         journal = self._services.journal
         self._before = {record.node: record for record in journal.get(self._run).steps}
         journal.begin(self._run)
         try:
-            with journal.store.engine.connect() as connection:
+            with journal.store.read() as connection:
                 self._loop(connection)
                 self._flush(connection)
         except GemelError as error:
@@ -101,12 +104,9 @@ class Execution:
     def _launch(self, name: str, connection: Connection) -> None:
         step = self._plan.steps[name]
         try:
-            ingredients = ingredients_of(step, self._handles, self._base)
-        except GemelError as error:
-            message = f"Step '{name}' ({step.process.id}) failed: {error.message}"
-            blamed = StepFailed(message, hint=error.hint)
-            blamed.context = error.context | {"step": name, "process": step.process.id, "cause": error.code}
-            self._fail(step, None, blamed)
+            ingredients = ingredients_of(step, self._handles, self._base, self._services.results)
+        except Exception as error:  # reading what decides a step touches its author's code and files
+            self._fail(step, None, blame(step, error))
             return
         self._ingredients[name] = ingredients
         if not step.process.durable and name not in self._results_wanted:
@@ -142,9 +142,7 @@ class Execution:
         def compute() -> Any:
             context = StepContext(self._run, step.id, self._control.cancelled)
             outcome = self._performer.perform(step, key, self._handles, context, keep=False)
-            if outcome.error is not None:
-                raise outcome.error
-            return outcome.value
+            return self._value_of(outcome)
 
         self._handles[step.id] = Handle(key, None, compute)
         self._pending.append((self._record(step, key, state="finished", seconds=0.0), None))
@@ -161,11 +159,21 @@ class Execution:
 
     def _recompute(self, step: PlannedStep, key: str) -> Any:
         outcome = self._perform(step, key)
-        if outcome.error is not None:
-            raise outcome.error
+        value = self._value_of(outcome)
         if outcome.stored is not None:
             with self._services.journal.store.write() as connection:
                 self._services.results.record(outcome.stored, time.time(), connection)
+        return value
+
+    def _value_of(self, outcome: Outcome) -> Any:
+        """Return the value of a step that was computed on behalf of another, or raise what went wrong in it."""
+        lines = self._told(outcome)
+        if lines:
+            self._services.journal.log(lines)
+        if outcome.cancelled:
+            raise Cancelled
+        if outcome.error is not None:
+            raise outcome.error
         return outcome.value
 
     def _collect(self, connection: Connection) -> None:
@@ -186,7 +194,7 @@ class Execution:
     def _absorb(self, outcomes: list[Outcome], connection: Connection) -> None:
         succeeded = []
         for outcome in outcomes:
-            self._log(outcome)
+            self._lines += self._told(outcome)
             if outcome.error is not None:
                 self._fail(outcome.step, outcome, outcome.error)
             elif outcome.cancelled:
@@ -231,6 +239,11 @@ class Execution:
         )
         self._pending.append((record, None))
         self._notify(step.id, "failed", error=error.message)
+        origin = self._plan.steps.get(str(error.context.get("step")), step)
+        if origin is not step:
+            # A light step is computed on behalf of a later one; it is the one that failed.
+            self._pending.append((self._record(origin, None, state="failed", error=document), None))
+            self._notify(origin.id, "failed", error=error.message)
 
     def _from_outcome(self, outcome: Outcome, state: str, error: str | None = None) -> StepRecord:
         return self._record(
@@ -261,13 +274,13 @@ class Execution:
         self._flush(connection)
 
     def _flush(self, connection: Connection) -> None:
-        if self._pending:
+        if self._pending or self._lines:
             pending, self._pending = self._pending, []
-            self._services.journal.record_steps(connection, pending)
+            lines, self._lines = self._lines, []
+            self._services.journal.record_steps(connection, pending, lines)
 
-    def _log(self, outcome: Outcome) -> None:
-        lines = [(outcome.step.id, at, level, text) for at, level, text in outcome.lines]
-        self._services.journal.log(self._run, lines)
+    def _told(self, outcome: Outcome) -> list[LogLine]:
+        return [LogLine(self._run, outcome.step.id, at, level, text) for at, level, text in outcome.lines]
 
     def _tell(self, node: str, fraction: float, message: str) -> None:
         self._control.notify({"step": node, "state": "running", "fraction": fraction, "message": message})
@@ -280,6 +293,8 @@ class Execution:
             state = "failed"
         else:
             state = "cancelled" if self._control.cancelled.is_set() and not self._complete() else "finished"
+        if state == "cancelled" and self._control.abandoned:
+            return "interrupted"
         error = self._failure.document() if self._failure else None
         outputs = []
         if state == "finished":

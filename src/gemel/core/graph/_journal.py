@@ -40,6 +40,17 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """One line that a step logged."""
+
+    run: str
+    node: str
+    time: float
+    level: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Output:
     """One named output of a run."""
 
@@ -104,6 +115,8 @@ class Journal:
         upsert = store.insert(STEPS)
         keep = {column.name: upsert.excluded[column.name] for column in STEPS.c if not column.primary_key}
         self._upsert = store.prepare(upsert.on_conflict_do_update(index_elements=["run", "node"], set_=keep))
+        line = dict.fromkeys(("run", "node", "time", "level", "message"))
+        self._log = store.prepare(sql.insert(schema.logs).values(line).inline())
 
     def create(self, new: NewRun) -> tuple[str, bool]:
         """Return (run id, whether it is new); the existing run's id when one with the same cause is there."""
@@ -169,24 +182,27 @@ class Journal:
             query = sql.select(RUNS.c.id).where(RUNS.c.id.in_(run_ids), RUNS.c.cancel)
             return list(connection.execute(query).scalars())
 
-    def record_steps(self, connection: Connection, finished: Iterable[tuple[StepRecord, StoredResult | None]]) -> None:
-        """Record steps, and the results they made, in one synced transaction."""
+    def record_steps(
+        self,
+        connection: Connection,
+        finished: Iterable[tuple[StepRecord, StoredResult | None]],
+        lines: Iterable[LogLine] = (),
+    ) -> None:
+        """Record steps, the results they made and what they logged, in one synced transaction."""
         now = time.time()
         with self.store.transaction(connection):
             for record, result in finished:
                 if result is not None:
                     self._results.record(result, now, connection)
                 self._upsert(connection, vars(record))
+            for line in lines:
+                self._log(connection, vars(line))
 
-    def log(self, run_id: str, lines: Iterable[tuple[str, float, str, str]]) -> None:
-        """Record log lines given as (node, time, level, message)."""
-        rows = [
-            {"run": run_id, "node": node, "time": at, "level": level, "message": message}
-            for node, at, level, message in lines
-        ]
-        if rows:
-            with self.store.write() as connection:
-                connection.execute(sql.insert(schema.logs), rows)
+    def log(self, lines: Iterable[LogLine]) -> None:
+        """Record log lines by themselves."""
+        with self.store.write() as connection:
+            for line in lines:
+                self._log(connection, vars(line))
 
     def logs(self, run_id: str) -> list[Mapping[str, Any]]:
         """Return the log lines of a run in the order they were written."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
+
+from gemel.infra.compute import tell_engine
 
 
 class Cancelled(BaseException):
@@ -54,6 +58,21 @@ def inside(context: StepContext) -> Iterator[None]:
         _current.reset(token)
 
 
+def call_in_worker(function: Callable[..., Any], run: str, node: str, **arguments: Any) -> Any:
+    """Return the function's result, computed in a process of its own that tells progress and logs to the engine."""
+    capture_logs()
+    context = StepContext(run, node, tell=functools.partial(tell_engine, "progress"), lines=_Told())
+    with inside(context):
+        return function(**arguments)
+
+
+class _Told(list[tuple[float, str, str]]):
+    """Log lines that go to the engine at once, so that those of a killed step are known too."""
+
+    def append(self, line: tuple[float, str, str]) -> None:
+        tell_engine("log", *line)
+
+
 class _StepLogHandler(logging.Handler):
     """Keeps what a step logs with the step; records from outside a step pass it by."""
 
@@ -61,6 +80,11 @@ class _StepLogHandler(logging.Handler):
         context = _current.get()
         if context is not None:
             context.lines.append((time.time(), record.levelname.lower(), record.getMessage()))
+            return
+        # Being the only handler must not silence the warnings that Python would have printed without it.
+        fallback = logging.lastResort if logging.getLogger().handlers == [self] else None
+        if fallback is not None and record.levelno >= fallback.level:
+            fallback.handle(record)
 
 
 _installed = threading.Lock()
@@ -71,4 +95,6 @@ def capture_logs() -> None:
     root = logging.getLogger()
     with _installed:
         if not any(isinstance(handler, _StepLogHandler) for handler in root.handlers):
+            if not root.handlers and root.level == logging.WARNING:
+                root.setLevel(logging.INFO)  # Python's own default would drop what steps tell
             root.addHandler(_StepLogHandler(level=logging.INFO))

@@ -38,12 +38,19 @@ class Recorder:
 
     def add(self, process: Recordable, arguments: dict[str, Any]) -> Step:
         """Return the step recorded for a call of `process`."""
-        count = self.counts[process.id] = self.counts.get(process.id, 0) + 1
-        node = f"{process.id}{count}"
+        node = self._name(process.id)
         encoded = {name: encode_argument(value, f"{node}.{name}") for name, value in arguments.items()}
         self.nodes[node] = {"process_id": process.id, "arguments": encoded}
         self.used[process.id] = process
         return Step(node)
+
+    def _name(self, process_id: str) -> str:
+        while True:
+            count = self.counts[process_id] = self.counts.get(process_id, 0) + 1
+            node = f"{process_id}{count}"
+            # The 11th call of `a` and the first of `a1` would otherwise share a name.
+            if node not in self.nodes:
+                return node
 
 
 class Reference:

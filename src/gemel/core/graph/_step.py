@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -17,9 +18,9 @@ from gemel.base.errors import GemelError, ResultCorrupt, StepFailed, StepTimeout
 from gemel.base.ids import canonical_json, digest_bytes, digest_file
 from gemel.core.graph._code import code_digest, environment_digest, environment_of
 from gemel.core.graph._plan import PlannedStep
-from gemel.core.graph._progress import Cancelled, StepContext, inside
+from gemel.core.graph._progress import Cancelled, StepContext, call_in_worker, inside
 from gemel.core.graph._results import ResultStore, StoredResult
-from gemel.core.graph._values import adapt, encode
+from gemel.core.graph._values import adapt, encode, settled
 from gemel.infra.compute import Stopped, run_isolated
 from gemel.infra.lake import locate
 
@@ -101,7 +102,9 @@ class Outcome:
     lines: list[tuple[float, str, str]] = field(default_factory=list)
 
 
-def ingredients_of(step: PlannedStep, handles: Mapping[str, Handle], base: Path | None) -> Ingredients:
+def ingredients_of(
+    step: PlannedStep, handles: Mapping[str, Handle], base: Path | None, results: ResultStore
+) -> Ingredients:
     """Return what decides the result of `step`; all its sources must have handles.
 
     Raises:
@@ -110,7 +113,9 @@ def ingredients_of(step: PlannedStep, handles: Mapping[str, Handle], base: Path 
     process = step.process
     files = {parameter.name for parameter in process.parameters if "file" in parameter.type.kinds}
     arguments = {
-        name: _file_ingredient(value, base) if name in files and isinstance(value, str) else _ingredient(value, handles)
+        name: _file_ingredient(value, base)
+        if name in files and isinstance(value, str)
+        else _ingredient(value, handles, results)
         for name, value in step.arguments.items()
     }
     code, environment = code_digest(process.function), environment_digest(process.function)
@@ -118,13 +123,15 @@ def ingredients_of(step: PlannedStep, handles: Mapping[str, Handle], base: Path 
     return Ingredients(process.id, process.version, code, environment_of(process.function), arguments, key)
 
 
-def _ingredient(value: Any, handles: Mapping[str, Handle]) -> Any:
+def _ingredient(value: Any, handles: Mapping[str, Handle], results: ResultStore) -> Any:
     if isinstance(value, Mapping):
         if len(value) == 1 and "from_node" in value:
             return {"input": handles[value["from_node"]].digest}
-        return {name: _ingredient(item, handles) for name, item in value.items()}
+        if len(value) == 1 and "from_result" in value:
+            return {"input": results.get(value["from_result"]).digest}
+        return {name: _ingredient(item, handles, results) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_ingredient(item, handles) for item in value]
+        return [_ingredient(item, handles, results) for item in value]
     # 1 and 1.0 are the same number to JSON, and must give the same key.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -158,14 +165,17 @@ class Performer:
             with inside(context):
                 outcome.value = self._with_retries(step, handles, context, outcome)
                 if keep:
-                    outcome.stored = self._results.keep(key, encode(outcome.value))
+                    encoded = encode(outcome.value)
+                    outcome.value = settled(outcome.value, encoded)
+                    outcome.stored = self._results.keep(key, encoded)
         except (Cancelled, Stopped):
             outcome.cancelled = True
         except GemelError as error:
-            outcome.error = _blame(step, error)
-        except Exception as error:
+            outcome.error = blame(step, error)
+        except (Exception, SystemExit) as error:
+            # A library that calls sys.exit ends its step, not the engine.
             context.lines.append((time.time(), "error", traceback.format_exc()))
-            outcome.error = _blame(step, error)
+            outcome.error = blame(step, error)
         outcome.seconds = time.perf_counter() - begun
         outcome.lines = context.lines
         return outcome
@@ -205,6 +215,8 @@ class Performer:
         if isinstance(value, Mapping):
             if len(value) == 1 and "from_node" in value:
                 return handles[value["from_node"]].load(self._results)
+            if len(value) == 1 and "from_result" in value:
+                return self._results.load(self._results.get(value["from_result"]))
             return {name: self._argument(item, handles, False) for name, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._argument(item, handles, False) for item in value]
@@ -218,17 +230,26 @@ def _limited(step: PlannedStep, arguments: Mapping[str, Any], context: StepConte
     if module is not None and process.function.__module__.startswith("gemel_twin_"):
         # A twin's folder is not on the worker's path, so its functions travel by value.
         cloudpickle.register_pickle_by_value(module)
+
+    def hear(kind: str, content: tuple[Any, ...]) -> None:
+        if kind == "log":
+            context.lines.append((content[0], content[1], content[2]))
+        else:
+            context.tell(*content)
+
+    call = functools.partial(call_in_worker, process.function, context.run, step.id)
     try:
-        return run_isolated(
-            process.function, arguments, timeout=process.timeout, stopped=context.cancelled.is_set, tell=context.tell
-        )
+        return run_isolated(call, arguments, timeout=process.timeout, stopped=context.cancelled.is_set, hear=hear)
     except TimeoutError as error:
+        if error.args:  # the function's own; that of the limit says nothing
+            raise
         message = f"Step '{step.id}' ({process.id}) took longer than its limit of {process.timeout:g} s."
         hint = f"Raise the limit (@process(timeout=…) of '{process.id}') or give it less to do."
         raise StepTimeout(message, hint=hint, step=step.id, process=process.id) from error
 
 
-def _blame(step: PlannedStep, error: Exception) -> GemelError:
+def blame(step: PlannedStep, error: BaseException) -> GemelError:
+    """Return the failure of `step` that names it, its process, the cause and the remedy."""
     if isinstance(error, StepFailed):
         return error
     cause = error.message if isinstance(error, GemelError) else f"{type(error).__name__}: {error}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +131,8 @@ class ValueType:
 
     def complaint(self, value: Any) -> str | None:
         """Return why the literal `value` does not fit, or None when it fits."""
+        if isinstance(value, Mapping) and set(value) == {"from_result"}:
+            return None  # a stored result: its kind is checked when it is loaded
         if value is None:
             return None if self.nullable or self.is_any else "null is not accepted"
         if self.choices and value not in self.choices:
@@ -141,6 +145,8 @@ class ValueType:
 
     def _bounds_complaint(self, value: float) -> str | None:
         unit = f" {self.unit}" if self.unit else ""
+        if math.isnan(value) and (self.minimum is not None or self.maximum is not None):
+            return "NaN lies within no bounds"
         if self.minimum is not None and value < self.minimum:
             return f"{value:g}{unit} is below the minimum of {self.minimum:g}{unit}"
         if self.maximum is not None and value > self.maximum:
@@ -163,7 +169,8 @@ class ValueType:
             plain = _JSON_TYPE[kind]
             schema["type"] = [plain, "null"] if self.nullable else plain
         elif kind != "any":
-            schema = {"type": "object", "subtype": "datacube" if kind in ("field", "dataset") else kind}
+            schema = {"type": ["object", "null"] if self.nullable else "object"}
+            schema |= {"subtype": "datacube" if kind in ("field", "dataset") else kind}
         if kind in ("file", "field", "dataset"):
             schema.setdefault("subtype", "uri")
             schema["gemel:kind"] = kind

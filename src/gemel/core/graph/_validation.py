@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gemel.base import units
-from gemel.base.errors import GemelError, GraphInvalid, did_you_mean
+from gemel.base.errors import GemelError, GraphInvalid, InvalidInput, did_you_mean
 from gemel.core.graph._graph import Graph, Node
 from gemel.core.graph._process import Parameter, Process
 from gemel.core.graph._registry import Registry
@@ -36,27 +36,42 @@ class Finding:
 
 
 def validate(graph: Graph, registry: Registry, arguments: Mapping[str, Any] | None = None) -> list[Finding]:
-    """Return everything that is wrong with `graph`, and with the `arguments` it is to run with when given."""
+    """Return everything that is wrong with `graph`, and with the `arguments` it is to run with when given.
+
+    A graph used as a process is looked into as well; its findings carry the path of the node, like ``inner1/add1``.
+    """
+    findings = _validated(graph, registry, ())
+    if arguments is not None:
+        findings += _argument_findings(graph, arguments)
+    return findings
+
+
+def _validated(graph: Graph, registry: Registry, above: tuple[int, ...]) -> list[Finding]:
     findings = list(_structure(graph))
     known: dict[str, Process | Graph] = {}
     for process_id in dict.fromkeys(node.process for node in graph.nodes.values()):
+        nodes = [name for name, node in graph.nodes.items() if node.process == process_id]
         try:
-            known[process_id] = registry.get(process_id)
+            found = graph.processes.get(process_id) or registry.get(process_id)
         except GemelError as error:
             code = "unknown-process" if error.code == "not-found" else "broken-process"
-            findings += [
-                Finding(name, "", code, error.message, error.hint or "")
-                for name, node in graph.nodes.items()
-                if node.process == process_id
-            ]
+            findings += [Finding(name, "", code, error.message, error.hint or "") for name in nodes]
+            continue
+        known[process_id] = found
+        if isinstance(found, Graph):
+            findings += _inner_findings(nodes[0], found, registry, (*above, id(graph)))
     offered = {name: known[node.process].returns for name, node in graph.nodes.items() if node.process in known}
     declared = {parameter.name: parameter.type for parameter in graph.parameters}
     for name, node in graph.nodes.items():
         if node.process in known:
             findings += _node_findings(name, node, known[node.process], (graph, offered, declared))
-    if arguments is not None:
-        findings += _argument_findings(graph, arguments)
     return findings
+
+
+def _inner_findings(name: str, inner: Graph, registry: Registry, above: tuple[int, ...]) -> list[Finding]:
+    if id(inner) in above:
+        return [Finding(name, "", "cycle", f"Graph '{inner.id}' contains itself.")]
+    return [replace(found, node=f"{name}/{found.node}") for found in _validated(inner, registry, above)]
 
 
 def require_valid(graph: Graph, registry: Registry, arguments: Mapping[str, Any] | None = None) -> None:
@@ -143,9 +158,15 @@ def _edge_findings(name: str, parameter: Parameter, offered: ValueType, source: 
     if not wanted.accepts(offered):
         message = f"'{parameter.name}' takes {wanted.spoken()}, and {source} gives {offered.spoken()}."
         yield Finding(name, parameter.name, "wrong-type", message)
-    elif wanted.unit and offered.unit and not units.convertible(offered.unit, wanted.unit):
+    elif wanted.unit and offered.unit:
+        try:
+            if units.convertible(offered.unit, wanted.unit):
+                return
+            hint = "The two measure different things."
+        except InvalidInput as error:
+            hint = f"{error.message} {error.hint}"
         message = f"'{parameter.name}' is in {wanted.unit}, and {source} gives {offered.unit}."
-        yield Finding(name, parameter.name, "unit-mismatch", message, "The two measure different things.")
+        yield Finding(name, parameter.name, "unit-mismatch", message, hint)
 
 
 def _argument_findings(graph: Graph, arguments: Mapping[str, Any]) -> Iterator[Finding]:

@@ -18,6 +18,10 @@ from gemel.core.graph._types import ValueType
 
 _KIND = "gemel_kind"
 _NAME = "gemel_name"
+_INDEX = "gemel_index"  # names of the columns that were a table's index, as JSON
+_TIME = "gemel_time_unit"  # finest resolution of the instants inside, which decoding must not change
+_MISSING = "gemel_missing_"  # prefix of the mask beside a text column with gaps: NetCDF knows no missing text
+_RESOLUTIONS = ("s", "ms", "us", "ns")
 _LAZY_BYTES = 64 << 20  # stored results larger than this are opened in chunks instead of read whole
 
 
@@ -47,22 +51,38 @@ def encode(value: Any) -> Encoded:
     if isinstance(value, xr.Dataset):
         return Encoded("netcdf", _netcdf(value.assign_attrs({_KIND: "dataset"})), None)
     if isinstance(value, pd.DataFrame):
-        table = value.reset_index(drop=True).rename_axis("row").to_xarray()
-        return Encoded("netcdf", _netcdf(table.assign_attrs({_KIND: "table"})), None)
+        return Encoded("netcdf", _netcdf(_from_table(value)), None)
     return Encoded("json", _json(value), None)
+
+
+def settled(value: Any, encoded: Encoded) -> Any:
+    """Return `value` as `decode` would give it back, so that a later run sees the same as the first one.
+
+    A tuple becomes a list and a dictionary's keys become text; arrays and tables keep their form as they are.
+    """
+    plain = isinstance(value, (str, int, float, bool, type(None))) and not isinstance(value, np.generic)
+    return value if encoded.format != "json" or plain else json.loads(encoded.data)
 
 
 def decode(format: str, data: bytes | Path) -> Any:
     """Return the value stored in `data` (bytes or a file); a large file is opened lazily in chunks."""
     if format == "json":
         return json.loads(data if isinstance(data, bytes) else data.read_bytes())
-    if isinstance(data, Path) and data.stat().st_size > _LAZY_BYTES:
-        dataset = xr.open_dataset(data, engine="h5netcdf", chunks={})
-    else:
-        source = io.BytesIO(data) if isinstance(data, bytes) else data
-        with xr.open_dataset(source, engine="h5netcdf") as opened:
-            dataset = opened.load()
-    return _unwrapped(dataset)
+    large = isinstance(data, Path) and data.stat().st_size > _LAZY_BYTES
+    source = io.BytesIO(data) if isinstance(data, bytes) else data
+    # Instants and spans are decoded by what encoding noted of them, not by units that only look like it ("days").
+    raw = xr.open_dataset(source, engine="h5netcdf", chunks={} if large else None, decode_cf=False)
+    dataset = xr.decode_cf(
+        raw,
+        decode_times=xr.coders.CFDatetimeCoder(time_unit=raw.attrs.get(_TIME, "ns")),
+        decode_timedelta=xr.coders.CFTimedeltaCoder(decode_via_units=False),
+    )
+    return _unwrapped(dataset if large else _loaded(dataset))
+
+
+def _loaded(dataset: xr.Dataset) -> xr.Dataset:
+    with dataset:
+        return dataset.load()
 
 
 def adapt(value: Any, wanted: ValueType, where: str) -> Any:
@@ -74,10 +94,13 @@ def adapt(value: Any, wanted: ValueType, where: str) -> Any:
     """
     if "field" in wanted.kinds and isinstance(value, xr.DataArray) and wanted.unit:
         return _in_unit(value, wanted.unit)
+    if value is None:
+        if wanted.nullable or wanted.is_any:
+            return None
+        raise InvalidInput(f"{where} is null, where {wanted.spoken()} is wanted.", hint="Does the function return it?")
     kind = kind_of(value)
     constant_field = "field" in wanted.kinds and kind in ("number", "integer")
-    null = value is None and wanted.nullable
-    if not (wanted.accepts(ValueType((kind,))) or constant_field or null):
+    if not (wanted.accepts(ValueType((kind,))) or constant_field):
         raise InvalidInput(f"{where} is a {kind}, where {wanted.spoken()} is wanted.")
     return value
 
@@ -123,21 +146,80 @@ def _wrapped(value: xr.DataArray) -> xr.Dataset:
 def _unwrapped(dataset: xr.Dataset) -> Any:
     attributes = dict(dataset.attrs)
     kind, name = attributes.pop(_KIND, "dataset"), attributes.pop(_NAME, "")
+    index, _ = attributes.pop(_INDEX, "[]"), attributes.pop(_TIME, None)
     if kind == "field":
         array = dataset[next(iter(dataset.data_vars))]
         return array.rename(name or None)
     if kind == "table":
-        return dataset.to_dataframe().reset_index(drop=True)
+        return _to_table(dataset, json.loads(index))
     return dataset.drop_attrs(deep=False).assign_attrs(attributes)
+
+
+def _from_table(table: pd.DataFrame) -> xr.Dataset:
+    plain = isinstance(table.index, pd.RangeIndex) and table.index.equals(pd.RangeIndex(len(table)))
+    index = [] if plain and table.index.name is None else list(table.index.names)
+    try:
+        flat = table.reset_index() if index else table
+        if not (flat.columns.is_unique and all(isinstance(name, str) for name in flat.columns)):
+            raise ValueError("two columns share a name, or a name is not text")
+        columns = {name: ("gemel_row", _column(flat[name])) for name in flat.columns}
+        columns |= {f"{_MISSING}{name}": ("gemel_row", flat[name].isna()) for name in flat.columns if _gaps(flat[name])}
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"The table cannot be stored: {error}.", hint="Columns need distinct names.") from error
+    return xr.Dataset(columns).assign_attrs({_KIND: "table", _INDEX: json.dumps(index)})
+
+
+def _column(column: pd.Series) -> Any:
+    if not isinstance(column.dtype, np.dtype) and not isinstance(column.dtype, pd.StringDtype):
+        raise ValueError(f"column '{column.name}' is of the pandas type {column.dtype}; turn it into numbers or text")
+    return column.fillna("").to_numpy(dtype=object) if _textual(column) else column.to_numpy()
+
+
+def _textual(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
+
+
+def _gaps(column: pd.Series) -> bool:
+    return _textual(column) and bool(column.isna().any())
+
+
+def _to_table(dataset: xr.Dataset, index: list[str | None]) -> pd.DataFrame:
+    columns = {
+        str(name): pd.Series(array.values) for name, array in dataset.data_vars.items() if _MISSING not in str(name)
+    }
+    for name, column in columns.items():
+        if f"{_MISSING}{name}" in dataset:
+            columns[name] = column.mask(dataset[f"{_MISSING}{name}"].values)
+    table = pd.DataFrame(columns, index=pd.RangeIndex(dataset.sizes.get("gemel_row", 0)))
+    return table.set_index(list(table.columns[: len(index)])).rename_axis(index) if index else table
 
 
 def _netcdf(dataset: xr.Dataset) -> bytes:
     _check_attributes(dataset)
+    # How a file that was read once was packed is no business of the result: packing would round it.
+    dataset = dataset.drop_encoding().assign_attrs({_TIME: _resolution(dataset)})
     try:
+        _check_text(dataset)
         data = dataset.to_netcdf(engine="h5netcdf")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
         raise InvalidInput(f"The dataset cannot be stored as NetCDF: {error}.") from error
     return bytes(data)
+
+
+def _resolution(dataset: xr.Dataset) -> str:
+    found = [np.datetime_data(item.dtype)[0] for item in dataset.variables.values() if item.dtype.kind == "M"]
+    return max(found, key=_RESOLUTIONS.index, default="ns")
+
+
+def _check_text(dataset: xr.Dataset) -> None:
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind not in "OUT":
+            continue
+        for text in variable.values.ravel():
+            if not isinstance(text, str):
+                raise ValueError(f"'{name}' holds {text!r} among its texts")
+            if "\0" in text:
+                raise ValueError(f"'{name}' holds a text with a NUL character")
 
 
 def _check_attributes(dataset: xr.Dataset) -> None:
@@ -153,7 +235,7 @@ def _check_attributes(dataset: xr.Dataset) -> None:
 def _json(value: Any) -> bytes:
     try:
         return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False).encode()
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InvalidInput(
             f"A {type(value).__name__} cannot travel between processes: {error}.",
             hint="Return an xarray object, a pandas table, or plain JSON values.",

@@ -6,7 +6,6 @@ import contextlib
 import os
 import selectors
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -15,8 +14,10 @@ from typing import Any
 
 import cloudpickle
 
-_HEADER = struct.Struct("<Q")
+from gemel.infra.compute._channel import HEADER
+
 _POLL_SECONDS = 0.2
+_START_SECONDS = 120.0  # for starting Python and importing what the function needs, on a busy machine
 
 
 class Stopped(Exception):
@@ -29,16 +30,16 @@ def run_isolated(
     *,
     timeout: float,
     stopped: Callable[[], bool] = lambda: False,
-    tell: Callable[[float, str], None] = lambda _fraction, _message: None,
+    hear: Callable[[str, tuple[Any, ...]], None] = lambda _kind, _content: None,
 ) -> Any:
     """Return `function(**arguments)` computed in a new process, which is killed when it takes too long.
 
     Args:
         function: Any function; one that is not importable travels by value.
         arguments: Its arguments.
-        timeout: Seconds the process may take, start-up included.
+        timeout: Seconds the function may take, once the process has started and imported it.
         stopped: Asked a few times a second; when true the process is killed.
-        tell: Called with (fraction, message) that the function reports.
+        hear: Called with the kind and content of each frame that the function sends (see `tell_engine`).
 
     Raises:
         TimeoutError: The limit passed.
@@ -46,37 +47,43 @@ def run_isolated(
         RuntimeError: The process died (a crash in native code, or killed for memory).
         Exception: Whatever the function raised.
     """
-    payload = cloudpickle.dumps((function, dict(arguments)))
+    # The new process must find the same modules before it can read what refers to them.
+    payload = cloudpickle.dumps((sys.path, cloudpickle.dumps((function, dict(arguments)))))
     reader, writer = os.pipe()
     # A session of its own, so that killing it takes whatever it started along.
     worker = subprocess.Popen(
         [sys.executable, "-m", "gemel.infra.compute._worker", str(writer)],
         stdin=subprocess.PIPE,
+        stdout=2,  # what a step prints must not mix with the answer of a command
         pass_fds=(writer,),
         start_new_session=True,
     )
     os.close(writer)
+    assert worker.stdin is not None
     try:
         with contextlib.suppress(BrokenPipeError):
-            assert worker.stdin is not None
-            worker.stdin.write(payload)
-            worker.stdin.close()
-        return _follow(worker, reader, time.monotonic() + timeout, (stopped, tell))
+            worker.stdin.write(HEADER.pack(len(payload)) + payload)
+            worker.stdin.flush()
+        return _follow(worker, reader, timeout, (stopped, hear))
     finally:
         os.close(reader)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
+        # The pipe stays open until here: its end is how the worker learns that the engine died.
+        with contextlib.suppress(BrokenPipeError):
+            worker.stdin.close()
         worker.wait()
 
 
 def _follow(
     worker: subprocess.Popen[bytes],
     reader: int,
-    deadline: float,
-    callbacks: tuple[Callable[[], bool], Callable[[float, str], None]],
+    timeout: float,
+    callbacks: tuple[Callable[[], bool], Callable[[str, tuple[Any, ...]], None]],
 ) -> Any:
-    stopped, tell = callbacks
+    stopped, hear = callbacks
     buffer = bytearray()
+    deadline = time.monotonic() + _START_SECONDS + timeout
     with selectors.DefaultSelector() as selector:
         selector.register(reader, selectors.EVENT_READ)
         while True:
@@ -92,21 +99,23 @@ def _follow(
             buffer += piece
             while (frame := _take(buffer)) is not None:
                 kind, content = cloudpickle.loads(frame)
-                if kind == "progress":
-                    tell(*content)
-                elif kind == "error":
-                    raise content
+                if kind == "error":
+                    raise content[0]
+                if kind == "result":
+                    return content[0]
+                if kind == "started":
+                    deadline = time.monotonic() + timeout
                 else:
-                    return content
+                    hear(kind, content)
 
 
 def _take(buffer: bytearray) -> bytes | None:
-    if len(buffer) < _HEADER.size:
+    if len(buffer) < HEADER.size:
         return None
-    (length,) = _HEADER.unpack_from(buffer)
-    end = _HEADER.size + length
+    (length,) = HEADER.unpack_from(buffer)
+    end = HEADER.size + length
     if len(buffer) < end:
         return None
-    frame = bytes(buffer[_HEADER.size : end])
+    frame = bytes(buffer[HEADER.size : end])
     del buffer[:end]
     return frame

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import os
-import struct
+import signal
 import sys
-from typing import Any
+import threading
 
 import cloudpickle
 
-
-def _send(descriptor: int, kind: str, content: Any) -> None:
-    frame = cloudpickle.dumps((kind, content))
-    view = memoryview(struct.pack("<Q", len(frame)) + frame)
-    while view:
-        view = view[os.write(descriptor, view) :]
+from gemel.infra.compute._channel import HEADER, connect, tell_engine
 
 
 def main(descriptor: int) -> None:
     """Run the call waiting on standard input and send its result or its error."""
+    connect(descriptor)
+    (length,) = HEADER.unpack(sys.stdin.buffer.read(HEADER.size))
+    payload = sys.stdin.buffer.read(length)
+    threading.Thread(target=_die_with_engine, daemon=True).start()
     try:
-        function, arguments = cloudpickle.loads(sys.stdin.buffer.read())
-        _send(descriptor, "result", function(**arguments))
-    except Exception as error:
-        try:
-            _send(descriptor, "error", error)
-        except Exception:
-            # An exception that cannot travel is told in words.
-            _send(descriptor, "error", RuntimeError(f"{type(error).__name__}: {error}"))
+        sys.path[:], call = cloudpickle.loads(payload)
+        function, arguments = cloudpickle.loads(call)
+        tell_engine("started")
+        tell_engine("result", function(**arguments))
+    except (Exception, SystemExit) as error:
+        tell_engine("error", _portable(error))
+
+
+def _die_with_engine() -> None:
+    # The engine keeps its end open as long as it lives; a killed engine must not leave its steps running.
+    os.read(sys.stdin.fileno(), 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _portable(error: BaseException) -> Exception:
+    """Return the error when it survives the way to the engine, else one that tells it in words."""
+    try:
+        copy = cloudpickle.loads(cloudpickle.dumps(error))
+    except Exception:
+        copy = None
+    return copy if isinstance(copy, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ import contextlib
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from gemel.base.errors import ResultCorrupt, StoreFull, StoreUnavailable
 from gemel.base.ids import digest_bytes, digest_file
+
+_STALE_SECONDS = 86400.0
 
 
 class ContentStore:
@@ -24,6 +27,7 @@ class ContentStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._sweep()
 
     def path(self, digest: str) -> Path:
         """Return where the file with `digest` lies, whether or not it is there."""
@@ -77,9 +81,18 @@ class ContentStore:
             raise ResultCorrupt(f"The stored file {digest[:12]}… does not match its digest.", digest=digest)
         return path
 
+    def _sweep(self) -> None:
+        # What a killed engine was writing; another engine may still be writing what is younger.
+        for stale in self.folder.glob("staging-*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - stale.stat().st_mtime > _STALE_SECONDS:
+                    stale.unlink()
+
     def _adopt(self, staging: Path, digest: str) -> None:
         target = self.path(digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sync(self.folder)
         _sync(staging)
         staging.replace(target)
         # The rename itself must reach the disk before the journal may speak of the file.

@@ -118,8 +118,9 @@ def _sqlite(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # Waiting comes first: engines that open a new file together would otherwise collide in switching it to WAL.
     # FULL syncs the write-ahead log at each commit: an acknowledged step survives a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MILLISECONDS}", "temp_store=MEMORY"):
+    for pragma in (f"busy_timeout={_BUSY_MILLISECONDS}", "journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -147,7 +148,15 @@ def _translated(engine: Engine) -> Iterator[None]:
             hint = "Free some space or move GEMEL_HOME, then run again: finished steps are kept."
             raise StoreFull(f"The disk that holds {where} is full.", hint=hint) from error
         if "not a database" in str(cause):
-            raise StoreUnavailable(f"{where} is not a gemel store.", hint="Move the file away and try again.") from error
-        if type(cause).__name__ in ("OperationalError", "InterfaceError"):
+            raise StoreUnavailable(
+                f"{where} is not a gemel store.", hint="Move the file away and try again."
+            ) from error
+        if type(cause).__name__ in ("OperationalError", "InterfaceError") or _unreachable(cause):
             raise StoreUnavailable(f"The store {where} cannot be used: {cause}.", hint="gemel doctor") from error
         raise
+
+
+def _unreachable(cause: BaseException) -> bool:
+    """Return whether PostgreSQL itself said that it cannot serve: shutdown, lost connection, out of resources."""
+    told = cause.args[0] if cause.args and isinstance(cause.args[0], dict) else {}
+    return str(told.get("C", "")).startswith(("57P", "08", "53"))

@@ -1,0 +1,5 @@
+"""`python -m gemel` is the command `gemel`."""
+
+from gemel.cli import main
+
+main()

@@ -1,0 +1,185 @@
+"""gemel run, whatif, watch, runs, show, cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gemel.cli._open import opened
+from gemel.cli._root import EXIT_CODES, Session
+from gemel.cli._speech import StepTeller, emit, err, json_option, out, parse_settings, table
+from gemel.sdk import Client, RunHandle
+
+_set_option = click.option(
+    "--set",
+    "values",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Value of a parameter; a unit may follow: rain='130 %'.",
+)
+
+
+@click.command(epilog="Example:  gemel run earlywarning forecast --set rain=1.1 --save out/")
+@click.argument("twin")
+@click.argument("graph", required=False)
+@_set_option
+@click.option("--save", type=click.Path(file_okay=False), help="Folder to write the outputs to.")
+@json_option
+@click.pass_obj
+def run(
+    session: Session, twin: str, graph: str | None, values: tuple[str, ...], save: str | None, as_json: bool
+) -> None:
+    """Run GRAPH of TWIN (its main graph by default) and wait for the end.
+
+    Only what changed since earlier runs is computed. A run that was interrupted is taken up where it stopped.
+    """
+    with opened(session) as client:
+        handle = client.twins[twin].run(graph, **parse_settings(values))
+        _follow(client, handle, as_json, save)
+
+
+@click.command(epilog="Example:  gemel whatif earlywarning --set rain=1.3 --set temperature='2 K'")
+@click.argument("twin")
+@_set_option
+@click.option("--save", type=click.Path(file_okay=False), help="Folder to write the outputs to.")
+@json_option
+@click.pass_obj
+def whatif(session: Session, twin: str, values: tuple[str, ...], save: str | None, as_json: bool) -> None:
+    """Ask TWIN what would follow if these parameters were so."""
+    with opened(session) as client:
+        handle = client.twins[twin].whatif(**parse_settings(values))
+        _follow(client, handle, as_json, save)
+
+
+@click.command(epilog="Example:  gemel watch run-01jd…")
+@click.argument("run_id")
+@json_option
+@click.pass_obj
+def watch(session: Session, run_id: str, as_json: bool) -> None:
+    """Follow a run until it ends."""
+    with opened(session) as client:
+        _follow(client, client.run(run_id), as_json, None)
+
+
+@click.command(epilog="Example:  gemel runs --twin earlywarning --state failed")
+@click.option("--twin", help="Only runs of this twin.")
+@click.option("--state", type=click.Choice(["queued", "running", "finished", "failed", "cancelled"]))
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@json_option
+@click.pass_obj
+def runs(session: Session, twin: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """List runs, newest first."""
+    with opened(session) as client:
+        found = client.transport.runs(twin, state, limit)
+    if as_json:
+        emit({"runs": found})
+        return
+    table(
+        ("run", "twin", "graph", "state", "started"),
+        [[r[k] for k in ("id", "twin", "graph", "state", "started")] for r in found],
+    )
+
+
+@click.command(epilog="Example:  gemel show run-01jd… --logs")
+@click.argument("run_id")
+@click.option("--logs", is_flag=True, help="Show what the steps logged.")
+@json_option
+@click.pass_obj
+def show(session: Session, run_id: str, logs: bool, as_json: bool) -> None:
+    """Show a run: steps, outputs, checks, error, logs."""
+    with opened(session) as client:
+        document = client.transport.run(run_id)
+        lines = client.transport.logs(run_id) if logs else []
+    if as_json:
+        emit(document | ({"logs": lines} if logs else {}))
+        return
+    _print_run(document)
+    for line in lines:
+        out.print(f"{line['time']}  {line['step']}  {line['level']}  {line['message']}", markup=False)
+
+
+@click.command(epilog="Example:  gemel cancel run-01jd…")
+@click.argument("run_id")
+@json_option
+@click.pass_obj
+def cancel(session: Session, run_id: str, as_json: bool) -> None:
+    """Stop a run; what it has finished is kept."""
+    with opened(session) as client:
+        document = client.transport.cancel(run_id)
+    if as_json:
+        emit(document)
+    else:
+        out.print(f"Run {run_id} is {document['state']}.")
+
+
+def _follow(client: Client, handle: RunHandle, as_json: bool, save: str | None) -> None:
+    teller = StepTeller(quiet=as_json)
+    try:
+        handle.watch(teller)
+    except KeyboardInterrupt:
+        handle.cancel()
+        raise
+    document = handle.document
+    saved = _save(handle, save) if save else []
+    if as_json:
+        emit(document)
+    else:
+        _print_run(document)
+        _print_views(handle.views())
+        for path in saved:
+            out.print(f"Saved {path}")
+    if any(not check["passed"] for check in document["checks"]):
+        raise SystemExit(EXIT_CODES["check failed"])
+
+
+def _save(handle: RunHandle, folder: str) -> list[str]:
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    suffixes = {"netcdf": ".nc", "json": ".json"}
+    outputs = {output["name"]: output["format"] for output in handle.document["outputs"]}
+    return [str(result.save(target / f"{name}{suffixes[outputs[name]]}")) for name, result in handle.outputs.items()]
+
+
+def _print_run(document: dict[str, Any]) -> None:
+    out.print(f"Run [bold]{document['id']}[/] of {document['twin']}/{document['graph']}: {document['state']}")
+    steps = [(s["id"], s["process"], s["state"], "reused" if s["cached"] else s["seconds"]) for s in document["steps"]]
+    table(("step", "process", "state", "seconds"), steps)
+    for output in document["outputs"]:
+        unit = f" in {output['unit']}" if output["unit"] else ""
+        out.print(f"Output {output['name']} ({output['format']}{unit}): {output['href']}")
+    for check in document["checks"]:
+        mark = "[green]✓[/]" if check["passed"] else "[red]✗[/]"
+        out.print(f"{mark} {check['id']}: {check['value']} (bar {check['bar']})")
+    if document["error"]:
+        err.print(f"[red]{document['error']['message']}[/]")
+        if document["error"]["hint"]:
+            err.print(f"  → {document['error']['hint']}")
+
+
+def _print_views(views: list[dict[str, Any]]) -> None:
+    for view in views:
+        if view["kind"] == "plume" and view["quantiles"]["time"]:
+            print_plume(view)
+        elif view["kind"] == "alerts":
+            for alert in view["alerts"]:
+                print_alert(alert)
+
+
+def print_plume(view: dict[str, Any]) -> None:
+    """Print the quantiles of a plume as a table with its unit."""
+    quantiles = view["quantiles"]
+    columns = ["time", *(f"{level:.0%}" for level in quantiles["levels"])]
+    rows = zip(quantiles["time"], *quantiles["values"], strict=True)
+    out.print()
+    table(columns, [list(row) for row in rows], title=f"{view['title']} ({view['unit']})")
+
+
+def print_alert(alert: dict[str, Any]) -> None:
+    """Print one alert as a sentence."""
+    out.print(
+        f"[yellow]▲[/] {alert['event']} at {alert['place']}: {alert['probability']:.0%} chance of passing the "
+        f"{alert['level']} level ({alert['threshold']:.4g} {alert['unit']}) in {alert['lead_days']} d, "
+        f"issued {alert['issued']}"
+    )

@@ -1,0 +1,133 @@
+"""gemel up: the engine, its pages, and with --demo a living twin."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gemel.base.config import load_settings
+from gemel.base.errors import GemelError
+from gemel.cli._pages import engine_pages
+from gemel.cli._root import EXIT_CODES, Session
+from gemel.cli._runs import print_alert, print_plume
+from gemel.cli._speech import StepTeller, emit, err, json_option, out
+from gemel.core.engine import Engine, Service, open_engine
+from gemel.server import bind, create_app, serve
+
+DEMO_TWIN = "earlywarning"
+_ONCE_DAYS = 30
+
+
+@click.command(epilog="Example:  gemel up --demo")
+@click.option("--demo", is_flag=True, help="Keep the flood early-warning twin live on a real river record.")
+@click.option("--live", "live", metavar="TWIN", multiple=True, help="Keep this twin in step with its sources.")
+@click.option("--once", is_flag=True, help="Do the job once without a server: follow, forecast, check, print, end.")
+@click.option("--host", help="Address to listen on (default 127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default 8400).")
+@json_option
+@click.pass_obj
+def up(  # noqa: PLR0913 - one parameter for each option of the command
+    session: Session, demo: bool, live: tuple[str, ...], once: bool, host: str | None, port: int | None, as_json: bool
+) -> None:
+    """Start the engine and its pages; Ctrl-C stops it, and the next start goes on from there."""
+    assignments = list(session.assignments)
+    assignments += [f"server.host={host}"] if host else []
+    assignments += [f"server.port={port}"] if port is not None else []
+    names = list(dict.fromkeys([*live, *([DEMO_TWIN] if demo else [])]))
+    settings = load_settings(assignments=assignments)
+    if once:
+        with open_engine(settings) as engine:
+            _once(engine, names[0] if names else DEMO_TWIN, as_json)
+        return
+    # The address is taken before anything is started, so that a port in use costs nothing.
+    listener = bind(settings.server.host, settings.server.port)
+    with contextlib.closing(listener), open_engine(settings) as engine:
+        _prepare(engine, names)
+        address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
+        serve(create_app(Service(engine), engine_pages()), listener, lambda: _announce(address, names, as_json))
+
+
+def _prepare(engine: Engine, names: list[str]) -> None:
+    for run_id in engine.recover():
+        err.print(f"[dim]Going on with interrupted run {run_id}[/]")
+    for name in names:
+        twin = engine.twin(name)
+        _train(engine, name)
+        engine.go_live(twin)
+
+
+def _train(engine: Engine, name: str) -> None:
+    # The first update would otherwise fit its models while the page looks stuck.
+    twin = engine.twin(name)
+    if "train" in twin.graphs:
+        err.print(f"[dim]Preparing the models of {name} (only the first time) …[/]")
+        run_id = engine.start(twin, "train")
+        teller = StepTeller(quiet=False)
+        for change in engine.runs.watch(run_id):
+            teller(change)
+        run = engine.finish(run_id)
+        if run.state != "finished":
+            problem = run.error or {"message": f"The training ended as {run.state}."}
+            raise GemelError(str(problem["message"]), hint=problem.get("hint"))
+
+
+def _announce(address: str, names: list[str], as_json: bool) -> None:
+    if as_json:
+        emit({"url": address, "live": names})
+        return
+    if names:
+        err.print(f"Live: {', '.join(names)}")
+    out.print(f"Open {address}")
+    err.print("[dim]Ctrl-C stops the engine.[/]")
+
+
+def _once(engine: Engine, name: str, as_json: bool) -> None:
+    twin = engine.twin(name)
+    _train(engine, name)
+    if not as_json:
+        err.print(f"[dim]Following {_ONCE_DAYS} days of observations of {twin.manifest.physical.title} …[/]")
+    live = engine.go_live(twin, {"speed": "max", "count": _ONCE_DAYS})
+    live.wait_finished()
+    status = live.status()
+    if status.problem:
+        raise GemelError(str(status.problem["message"]), hint=status.problem.get("hint"))
+    if not as_json:
+        err.print("[dim]Checking …[/]")
+    report = engine.check(twin)
+    assert status.run is not None
+    run = engine.runs.journal.get(status.run)
+    service = Service(engine)
+    folder = _save(service, run.id, engine.settings.home / "outputs" / twin.id)
+    if as_json:
+        emit(service.run(run.id) | {"folder": str(folder), "report": report.document()})
+    else:
+        _print(service.views(twin.id, run.id), folder, report.passed)
+    if not report.passed:
+        raise SystemExit(EXIT_CODES["check failed"])
+
+
+def _save(service: Service, run_id: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for output in service.run(run_id)["outputs"]:
+        data, _ = service.output_bytes(run_id, output["name"])
+        suffix = ".nc" if output["format"] == "netcdf" else ".json"
+        (folder / f"{output['name']}{suffix}").write_bytes(data)
+    return folder
+
+
+def _print(views: list[dict[str, Any]], folder: Path, passed: bool) -> None:
+    for view in views:
+        if view["kind"] == "plume" and view["quantiles"]["time"]:
+            print_plume(view)
+        elif view["kind"] == "alerts":
+            for alert in view["alerts"]:
+                print_alert(alert)
+            if not view["alerts"]:
+                out.print("No alert.")
+        elif view["kind"] == "quality":
+            out.print(f"\nQuality: {view['line']}")
+    out.print("All checks passed." if passed else "Not all checks passed: gemel check")
+    out.print(f"Outputs: {folder}")

@@ -1,0 +1,296 @@
+"""One object that opens a home folder and does what people ask of twins and runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import OKPKey
+
+from gemel.base.clock import parse_duration
+from gemel.base.config import Settings, load_settings
+from gemel.base.errors import CheckFailed, GemelError, NotFound, not_found
+from gemel.core.engine._checking import failed_checks, output_checks, package_checks
+from gemel.core.engine._live import LiveStatus, LiveTwin
+from gemel.core.engine._presence import Presence
+from gemel.core.engine._runs import Runs, twin_folder
+from gemel.core.graph import Journal, ResultStore, Run, Services, capture_logs
+from gemel.core.stream import SqlEventLog, StateStore
+from gemel.core.trust import CheckResult, Report, ReportStore, compare, lineage
+from gemel.core.twin import Crate, Repository, Twin, draw, find_twin, known_twins, load_twin, resolve
+from gemel.infra.lake import ContentStore
+from gemel.infra.store import Store, open_store
+
+_TICK_SECONDS = 0.5
+
+
+class Engine:
+    """Twins, runs, states and reports of one home folder; safe for threads, and for several engines on one store.
+
+    Attributes:
+        settings: What it was opened with.
+        runs: Starting, following and stopping runs.
+        log: Events of all twins.
+        states: Versions of each twin's state.
+        reports: Reports of checks.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self._store = store
+        self.results = ResultStore(store, ContentStore(settings.home / "results"), settings.store.inline_limit)
+        self._presence = Presence(store, settings.home, parse_duration(settings.runs.lease).total_seconds())
+        workers = settings.runs.workers or max(4, os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="gemel-step")
+        journal = Journal(store, self.results)
+        self.runs = Runs(journal, Services(journal, self.results, pool, {}), self._presence)
+        self.log = SqlEventLog(store)
+        self.states = StateStore(store)
+        self.reports = ReportStore(store)
+        self.repository = Repository(settings.repository)
+        self._live: dict[str, LiveTwin] = {}
+        self._loaded: dict[str, Twin] = {}
+        self._lock = threading.Lock()
+        capture_logs()
+        self._presence.keep(self.runs.heed_cancellations, _TICK_SECONDS)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop following sources and running graphs; all of it can be taken up by the next engine."""
+        for live in self._live.values():
+            live.stop()
+        self.runs.close()
+        self._presence.close()
+        self._store.close()
+
+    # Twins
+
+    def twins(self) -> list[tuple[Twin | None, str, str]]:
+        """Return (twin, name, problem) of every twin that can be found; twin is None where there is a problem."""
+        return known_twins(folders=self._folders())
+
+    def twin(self, name: str) -> Twin:
+        """Return a twin by id or folder; a live twin stays as it was when it went live.
+
+        Raises:
+            NotFound: There is none.
+            TwinInvalid: It is malformed.
+        """
+        if name in self._live:
+            return self._live[name].twin
+        return find_twin(name, folders=self._folders())
+
+    def _folders(self) -> list[Path]:
+        return [*(Path(folder).expanduser() for folder in self.settings.twins.folders), self.settings.home / "twins"]
+
+    # Runs
+
+    def start(self, twin: Twin, graph: str | None = None, given: Mapping[str, Any] | None = None) -> str:
+        """Return the id of a run of one of the twin's graphs (the main one by default) that has begun.
+
+        Args:
+            twin: The twin.
+            graph: Name of the graph.
+            given: Values for parameters; others come from `twin.toml`. A graph with a parameter `state` gets the
+                twin's latest state unless another is given.
+
+        Raises:
+            NotFound: No such graph or parameter.
+            InvalidInput: A value is of the wrong kind, unit or size.
+        """
+        chosen = twin.graph(graph)
+        values = dict(given or {})
+        if any(item.name == "state" for item in chosen.parameters) and "state" not in values:
+            latest = self.states.latest(twin.id)
+            if latest is not None and "state" in latest.document:
+                values["state"] = latest.document["state"]
+        return self.runs.start(twin, chosen, resolve(twin, chosen, values))
+
+    def finish(self, run_id: str, timeout: float | None = None) -> Run:
+        """Return the run after it ended (or the time is up), with the twin's checks on its outputs made."""
+        run = self.runs.wait(run_id, timeout)
+        if run.state == "finished" and not run.checks:
+            self._check_run(run)
+            run = self.runs.journal.get(run_id)
+        return run
+
+    def _check_run(self, run: Run) -> None:
+        with contextlib.suppress(GemelError):
+            twin = self.twin_of(run)
+            results = output_checks(twin, run, self.output)
+            if results:
+                self.runs.journal.set_checks(run.id, [result.document() for result in results])
+
+    def twin_of(self, run: Run) -> Twin:
+        """Return the twin that a run belongs to, as it is now."""
+        if run.twin in self._live:
+            return self._live[run.twin].twin
+        folder = twin_folder(run)
+        return load_twin(folder) if folder and (folder / "twin.toml").is_file() else self.twin(run.twin)
+
+    def output(self, run: Run, name: str) -> Any:
+        """Return the value of a run's output.
+
+        Raises:
+            NotFound: The run has no such output.
+            ResultCorrupt: The stored value was damaged.
+        """
+        keys = {output.name: output.key for output in run.outputs}
+        if name not in keys:
+            raise not_found(f"output of run {run.id}", name, keys)
+        return self.results.load(self.results.get(keys[name]))
+
+    def outputs(self, run: Run) -> dict[str, Any]:
+        """Return every output of a run by name."""
+        return {output.name: self.output(run, output.name) for output in run.outputs}
+
+    def recover(self) -> list[str]:
+        """Return the ids of runs of dead engines that now go on here."""
+        taken = []
+        for run in self.runs.orphans():
+            # A run whose twin is gone stays as it is; live updates are taken up by their own trigger.
+            with contextlib.suppress(GemelError):
+                if run.cause is None and self.runs.take_up(run, self.twin_of(run)):
+                    taken.append(run.id)
+        return taken
+
+    # Live
+
+    def go_live(self, twin: Twin, options: Mapping[str, Any] | None = None) -> LiveTwin:
+        """Return the twin following its sources; a twin goes live once.
+
+        Args:
+            twin: The twin.
+            options: Options of the sources that take precedence over those in `twin.toml`, such as `speed`.
+
+        Raises:
+            NotFound: The twin has no source.
+        """
+        with self._lock:
+            if twin.id not in self._live:
+                if not twin.manifest.sources or not twin.manifest.triggers:
+                    raise NotFound(
+                        f"Twin '{twin.id}' has no source with a trigger.", hint="[sources.NAME], [[triggers]]"
+                    )
+                live = LiveTwin(twin, self.runs, (self.log, self.states), self.output, options)
+                live.start()
+                self._live[twin.id] = live
+            return self._live[twin.id]
+
+    def is_live(self, twin_id: str) -> bool:
+        """Return whether this engine follows the twin's sources."""
+        return twin_id in self._live
+
+    def live_ids(self) -> list[str]:
+        """Return the ids of the twins that this engine keeps in step."""
+        return sorted(self._live)
+
+    def status(self, twin: Twin) -> LiveStatus:
+        """Return how far a twin is from its physical twin."""
+        if twin.id in self._live:
+            return self._live[twin.id].status()
+        state = self.states.latest(twin.id)
+        if state is None:
+            return LiveStatus()
+        return LiveStatus(clock=state.valid, sequence=state.sequence, run=state.run)
+
+    def views(self, twin: Twin, run: Run | None = None) -> list[dict[str, Any]]:
+        """Return the documents of the twin's views, of `run` or else of its latest update or run."""
+        chosen = run or self._latest_run(twin)
+        outputs = self.outputs(chosen) if chosen else {}
+        report = self.reports.latest(twin.id, twin.content) or self.reports.latest(twin.id)
+        return [draw(spec, outputs, report.document() if report else None) for spec in twin.manifest.views]
+
+    def _latest_run(self, twin: Twin) -> Run | None:
+        state = self.states.latest(twin.id)
+        if state is not None:
+            return self.runs.journal.get(state.run)
+        finished = self.runs.journal.list(twin=twin.id, states=("finished",), limit=20)
+        shown = {view.output for view in twin.manifest.views}
+        for run in finished:
+            full = self.runs.journal.get(run.id)
+            if shown & {output.name for output in full.outputs}:
+                return full
+        return None
+
+    # Trust
+
+    def check(self, twin: Twin) -> Report:
+        """Return the report of all the twin's checks, after running the graphs they look at."""
+        results: list[CheckResult] = list(package_checks(twin))
+        run_id = None
+        for graph in dict.fromkeys(spec.graph for spec in twin.manifest.checks):
+            run_id = self.start(twin, graph)
+            run = self.runs.wait(run_id)
+            if run.state == "finished":
+                results += output_checks(twin, run, self.output)
+            else:
+                results += failed_checks(twin, graph, run.error or {"message": run.state})
+        return self.reports.save(twin.id, twin.manifest.twin.version, twin.content, run_id, results)
+
+    def explain(self, run_id: str) -> dict[str, Any]:
+        """Return why a run's numbers are what they are: lineage of its steps, and where the doubt comes from."""
+        run = self.runs.journal.get(run_id)
+        doubt = None
+        with contextlib.suppress(GemelError):
+            spec = next((view for view in self.twin_of(run).manifest.views if view.kind == "doubt"), None)
+            if spec is not None and spec.output in {output.name for output in run.outputs}:
+                doubt = draw(spec, self.outputs(run))
+        return {"run": run.id, "environment": dict(run.environment), "steps": lineage(run), "doubt": doubt}
+
+    def compare(self, first: str, second: str) -> dict[str, Any]:
+        """Return what differs between two runs."""
+        journal = self.runs.journal
+        return compare(journal.get(first), journal.get(second))
+
+    # Sharing
+
+    def publish(self, twin: Twin) -> tuple[Crate, Path, bool]:
+        """Return (crate, path, whether it is new) after publishing the twin's version.
+
+        Raises:
+            CheckFailed: No passing report on exactly this content; the gate stays shut.
+            Conflict: The version is published with another content.
+        """
+        report = self.reports.latest(twin.id, twin.content)
+        if report is None or not report.passed:
+            why = "has not been checked as it is now" if report is None else "did not pass its checks"
+            raise CheckFailed(f"Twin '{twin.id}' {why}, so it is not published.", hint=f"gemel check {twin.id}")
+        return self.repository.publish(twin, self._key(), report.document())
+
+    def pull(self, twin: str, version: str | None = None) -> Crate:
+        """Return the crate of a published version after its twin lies among the engine's own."""
+        return self.repository.pull(twin, version, self.settings.home / "twins")
+
+    def _key(self) -> OKPKey:
+        path = self.settings.home / "signing-key.pem"
+        if path.exists():
+            return OKPKey.import_key(path.read_bytes())
+        key = OKPKey.generate_key("Ed25519")
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(key.as_pem(private=True))
+        return key
+
+
+@contextlib.contextmanager
+def open_engine(settings: Settings | None = None, *, assignments: Sequence[str] = ()) -> Iterator[Engine]:
+    """Yield the engine of `settings` (default: the settings in force), closed at the end.
+
+    Raises:
+        StoreUnavailable: The journal or the home folder cannot be used.
+    """
+    chosen = settings or load_settings(assignments=assignments)
+    store = open_store(chosen.store_url)
+    with Engine(chosen, store) as engine:
+        yield engine

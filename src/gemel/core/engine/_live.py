@@ -1,0 +1,300 @@
+"""A twin in step with its physical twin: observations in, state forward, freshness and misfit told."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gemel.base.clock import iso, parse_duration
+from gemel.base.errors import GemelError, TwinInvalid
+from gemel.base.ids import new_id
+from gemel.base.plugins import plugins
+from gemel.base.units import parse_quantity
+from gemel.core.engine._runs import Runs
+from gemel.core.graph import Process, Run
+from gemel.core.stream import Event, EventLog, Source, SourceContext, State, StateStore
+from gemel.core.twin import SourceSpec, TriggerSpec, Twin, resolve
+from gemel.infra.lake import locate
+
+_LATE_AFTER = 2.5  # expected intervals without an observation
+_SILENT_AFTER = 10.0
+_LOOK_SECONDS = 0.5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """How far a twin is from its physical twin.
+
+    Attributes:
+        freshness: `in-step`, `late`, `silent`, or `not-live`.
+        age: Seconds of ours since the last observation, or None.
+        clock: Instant of the physical twin that the state describes.
+        sequence: Version of the state.
+    """
+
+    freshness: str = "not-live"
+    age: float | None = None
+    clock: datetime | None = None
+    sequence: int = 0
+    run: str | None = None
+    last_observation: datetime | None = None
+    late: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    misfit: Mapping[str, Any] | None = None
+    problem: Mapping[str, Any] | None = None
+
+
+class LiveTwin:
+    """Follows the sources of one twin and runs its triggers, one observation after the other.
+
+    Rules: an observation with an id seen before is a duplicate and changes nothing; one that is not later than the
+    state is late: it is kept in the log and counted, and the state is not rewound; a null value, or an instant that
+    is missing, is a gap: the state moves on without it.
+    """
+
+    def __init__(
+        self,
+        twin: Twin,
+        runs: Runs,
+        stores: tuple[EventLog, StateStore],
+        load: Callable[[Run, str], Any],
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.twin = twin
+        self._runs = runs
+        self._log, self._states = stores
+        self._load = load
+        self._overrides = dict(options or {})
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._counts = {"late": 0, "duplicates": 0, "gaps": 0}
+        self._arrived: float | None = None
+        self._misfit: Mapping[str, Any] | None = None
+        self._problem: Mapping[str, Any] | None = None
+        self._told = "not-live"
+
+    @property
+    def stream(self) -> str:
+        """Return the name of the log stream that tells about this twin."""
+        return f"twins/{self.twin.id}"
+
+    def start(self) -> None:
+        """Begin to follow the sources, from where an earlier engine left off.
+
+        Raises:
+            NotFound: A source or its kind is unknown.
+            InvalidInput: The options of a source make no sense.
+        """
+        manifest = self.twin.manifest
+        sources = {name: self._open(name, spec) for name, spec in manifest.sources.items()}
+        for trigger in manifest.triggers:
+            if trigger.on not in sources:
+                raise TwinInvalid(f"Trigger on '{trigger.on}': twin '{self.twin.id}' has no such source.")
+            self.twin.graph(trigger.run)
+        for name, source in sources.items():
+            self._spawn(f"source-{name}", lambda source=source, name=name: self._ingest(name, source))
+        for trigger in manifest.triggers:
+            self._spawn(f"trigger-{trigger.on}", lambda trigger=trigger: self._follow(trigger))
+
+    def stop(self) -> None:
+        """End all following; what was logged and not yet worked on is worked on at the next start."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=10.0)
+
+    def wait_finished(self) -> None:
+        """Return when every source has ended and each of its observations has been worked on."""
+        for thread in self._threads:
+            if thread.name.startswith("source-"):
+                thread.join()
+        for trigger in self.twin.manifest.triggers:
+            last = self._log.last(self._observations(trigger.on))
+            while last and not self._stop.is_set() and self._problem is None:
+                state = self._states.latest(self.twin.id)
+                if state is not None and state.cause >= last[-1].position:
+                    break
+                self._stop.wait(_LOOK_SECONDS / 10)
+
+    def status(self) -> LiveStatus:
+        """Return the present distance from the physical twin."""
+        state = self._states.latest(self.twin.id)
+        last = self._last_observation()
+        age = None if self._arrived is None else time.monotonic() - self._arrived
+        return LiveStatus(
+            freshness=self._freshness(age),
+            age=age,
+            clock=state.valid if state else None,
+            sequence=state.sequence if state else 0,
+            run=state.run if state else None,
+            last_observation=last,
+            misfit=self._misfit,
+            problem=self._problem,
+            **self._counts,
+        )
+
+    def _open(self, name: str, spec: SourceSpec) -> Source:
+        kind: Any = plugins("sources").get(spec.kind)
+        uri = f"/twins/{self.twin.id}/sources/{name}"
+        options = dict(spec.options) | self._overrides
+        if "dataset" in options:
+            options["dataset"] = self.twin.manifest.datasets.get(options["dataset"], options["dataset"])
+        source: Source = kind(SourceContext(name, uri, options, self._read, self._stop))
+        return source
+
+    def _read(self, reader: str, reference: str) -> Any:
+        process = self.twin.registry.get(reader)
+        assert isinstance(process, Process)
+        return process.function(locate(reference, base=self.twin.folder))
+
+    def _spawn(self, name: str, target: Any) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _observations(self, source: str) -> str:
+        return f"{self.stream}/{source}"
+
+    def _last_observation(self) -> datetime | None:
+        events = [self._log.last(self._observations(name)) for name in self.twin.manifest.sources]
+        return max((found[-1].time for found in events if found), default=None)
+
+    def _ingest(self, name: str, source: Source) -> None:
+        stream = self._observations(name)
+        sync = parse_duration(self.twin.manifest.physical.sync)
+        last = self._log.last(stream)
+        previous = last[-1].time if last else None
+        try:
+            for event in source.events(previous):
+                if self._stop.is_set():
+                    return
+                self._arrived = time.monotonic()
+                if self._log.append(stream, event) is None:
+                    self._counts["duplicates"] += 1
+                    continue
+                self._note_gap(event, previous, sync)
+                previous = event.time if previous is None else max(previous, event.time)
+        except GemelError as error:
+            self._stumble(f"Source '{name}'", error)
+
+    def _note_gap(self, event: Event, previous: datetime | None, sync: timedelta) -> None:
+        missing = previous is not None and event.time - previous > 1.5 * sync
+        if missing or any(value is None for value in event.data.values()):
+            self._counts["gaps"] += 1
+
+    def _follow(self, trigger: TriggerSpec) -> None:
+        stream = self._observations(trigger.on)
+        state = self._states.latest(self.twin.id)
+        position = state.cause if state else 0
+        while not self._stop.is_set():
+            for event in self._log.wait(stream, position, _LOOK_SECONDS):
+                if self._stop.is_set():
+                    return
+                try:
+                    self._handle(trigger, event)
+                except GemelError as error:
+                    self._stumble(f"Trigger on '{trigger.on}'", error)
+                    if self._stop.wait(_LOOK_SECONDS):
+                        return
+                position = event.position
+            self._tell_freshness()
+
+    def _handle(self, trigger: TriggerSpec, event: Event) -> None:
+        state = self._states.latest(self.twin.id)
+        if state is not None and event.time <= state.valid:
+            self._counts["late"] += 1
+            self._tell("gemel.twin.late-observation", {"observation": iso(event.time), "state": iso(state.valid)})
+            return
+        graph = self.twin.graph(trigger.run)
+        observation = {"time": iso(event.time), **event.data}
+        known = {"observation": observation, "state": state.document.get("state") if state else None}
+        given = {name: value for name, value in known.items() if name in {item.name for item in graph.parameters}}
+        arguments = resolve(self.twin, graph, given)
+        # One run for one cause, also when the engine dies between the event and the end of its run.
+        cause = f"{self.twin.id}/{trigger.run}/{event.source}/{event.id}"
+        run = self._runs.wait(self._runs.start(self.twin, graph, arguments, cause=cause))
+        if run.state != "finished":
+            if not self._stop.is_set():
+                self._problem = run.error
+            return
+        self._advance(run, event)
+
+    def _advance(self, run: Run, event: Event) -> None:
+        document = {output.name: {"from_result": output.key} for output in run.outputs}
+        state = self._states.save(self.twin.id, event.time, run.id, event.position, document)
+        if state is None:
+            return
+        self._problem = None
+        self._judge(run)
+        self._tell(
+            "gemel.twin.updated",
+            {"sequence": state.sequence, "clock": iso(state.valid), "run": run.id},
+            identity=f"updated-{state.sequence}",
+        )
+        self._alert(run, state)
+
+    def _judge(self, run: Run) -> None:
+        if not any(output.name == "misfit" for output in run.outputs):
+            return
+        found = dict(self._load(run, "misfit"))
+        declared = self.twin.manifest.physical.fidelity.get(str(found.get("variable", "")))
+        value = found.get("value")
+        diverged = bool(
+            declared
+            and isinstance(value, (int, float))
+            and value > parse_quantity(declared, str(found.get("unit", "1")))
+        )
+        was = bool(self._misfit and self._misfit.get("diverged"))
+        self._misfit = found | {"declared": declared, "diverged": diverged}
+        if diverged != was:
+            self._tell("gemel.twin.diverged" if diverged else "gemel.twin.converged", dict(self._misfit))
+
+    def _alert(self, run: Run, state: State) -> None:
+        if any(output.name == "alerts" for output in run.outputs):
+            for number, alert in enumerate(self._load(run, "alerts")):
+                identity = f"alert-{state.sequence}-{number}"
+                self._tell("gemel.twin.alert", dict(alert) | {"run": run.id}, identity=identity)
+
+    def _freshness(self, age: float | None) -> str:
+        if not self._threads or age is None:
+            return "not-live"
+        expected = self._expected_seconds()
+        if age > _SILENT_AFTER * expected:
+            return "silent"
+        return "late" if age > _LATE_AFTER * expected else "in-step"
+
+    def _expected_seconds(self) -> float:
+        sync = parse_duration(self.twin.manifest.physical.sync).total_seconds()
+        sources = self.twin.manifest.sources.values()
+        speeds = [str((dict(spec.options) | self._overrides).get("speed", "")) for spec in sources]
+        for speed in speeds:
+            amount, slash, per = speed.partition("/")
+            if slash:
+                pace = parse_duration(amount) / parse_duration(f"1 {per}" if not per.strip()[:1].isdigit() else per)
+                return max(sync / pace, 0.5)
+        return sync
+
+    def _tell_freshness(self) -> None:
+        age = None if self._arrived is None else time.monotonic() - self._arrived
+        now = self._freshness(age)
+        if now != self._told and now != "not-live":
+            self._told = now
+            self._tell("gemel.twin.freshness", {"state": now})
+
+    def _stumble(self, where: str, error: GemelError) -> None:
+        _log.warning("%s of twin %s: %s", where, self.twin.id, error.message)
+        self._problem = error.document()
+        with contextlib.suppress(GemelError):
+            self._tell("gemel.twin.problem", {"where": where, **error.document()})
+
+    def _tell(self, kind: str, data: Mapping[str, Any], *, identity: str | None = None) -> None:
+        source = f"/twins/{self.twin.id}"
+        event = Event(identity or new_id("event"), kind, source, datetime.now(UTC), data, subject=self.twin.id)
+        self._log.append(self.stream, event)

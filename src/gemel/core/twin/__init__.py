@@ -1,0 +1,31 @@
+"""Twins as packages: what `twin.toml` says, finding and loading twins, making, publishing and pulling them."""
+
+from gemel.core.twin._crate import Crate, pack, unpack
+from gemel.core.twin._find import find_twin, known_twins, load_twin
+from gemel.core.twin._manifest import CheckSpec, Manifest, ParameterSpec, SourceSpec, TriggerSpec, ViewSpec
+from gemel.core.twin._package import Twin
+from gemel.core.twin._repository import Repository
+from gemel.core.twin._scaffold import new_instance, new_twin
+from gemel.core.twin._scenario import resolve
+from gemel.core.twin._views import draw
+
+__all__ = [
+    "CheckSpec",
+    "Crate",
+    "Manifest",
+    "ParameterSpec",
+    "Repository",
+    "SourceSpec",
+    "TriggerSpec",
+    "Twin",
+    "ViewSpec",
+    "draw",
+    "find_twin",
+    "known_twins",
+    "load_twin",
+    "new_instance",
+    "new_twin",
+    "pack",
+    "resolve",
+    "unpack",
+]

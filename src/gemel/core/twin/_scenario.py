@@ -1,0 +1,83 @@
+"""From what a person writes for a twin's parameters to numbers in the declared units, inside the declared bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gemel.base import units
+from gemel.base.errors import GemelError, InvalidInput, OutOfBounds, UnitMismatch, not_found
+from gemel.core.graph import Graph
+from gemel.core.twin._manifest import ParameterSpec
+from gemel.core.twin._package import Twin
+
+
+def resolve(twin: Twin, graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments to run `graph` with: `given` first, then the twin's parameters, settings and datasets.
+
+    A number is in the parameter's own unit; a text may carry another unit (``"130 %"``, ``"1.5 K"``).
+
+    Raises:
+        NotFound: A name is neither a parameter of the twin nor of the graph.
+        UnitMismatch: A unit measures something else than the parameter.
+        OutOfBounds: A value is not between minimum and maximum.
+    """
+    wanted = {parameter.name: parameter for parameter in graph.parameters}
+    specs = twin.manifest.parameters
+    for name in given:
+        if name not in specs and name not in wanted:
+            raise not_found(f"parameter of twin '{twin.id}'", name, {*specs, *wanted}, command=f"gemel card {twin.id}")
+    arguments: dict[str, Any] = {}
+    for name, parameter in wanted.items():
+        if name in specs:
+            arguments[name] = value_of(name, specs[name], given.get(name, specs[name].default))
+        elif name in given:
+            arguments[name] = given[name]
+        elif name in twin.manifest.settings:
+            arguments[name] = twin.manifest.settings[name]
+        elif name in twin.manifest.datasets:
+            arguments[name] = twin.manifest.datasets[name]
+        elif not parameter.required:
+            arguments[name] = parameter.default
+    return arguments
+
+
+def value_of(name: str, spec: ParameterSpec, given: Any) -> float:
+    """Return the number meant by `given` in the parameter's unit.
+
+    Raises:
+        InvalidInput: It is not a number.
+        UnitMismatch: Its unit measures something else.
+        OutOfBounds: It is not between minimum and maximum.
+    """
+    try:
+        value = _number(spec, given)
+    except UnitMismatch as error:
+        hint = f"'{name}' is in '{spec.unit}'."
+        raise UnitMismatch(f"Parameter '{name}': {error.message}", hint=hint, **error.context) from error
+    except GemelError as error:
+        raise InvalidInput(f"Parameter '{name}': {error.message}", hint=error.hint) from error
+    low, high = spec.minimum, spec.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        message = f"Parameter '{name}' = {value:g} {spec.unit} lies outside {_bounds(spec)}."
+        raise OutOfBounds(message, hint="Choose a value inside.", name=name, value=value, minimum=low, maximum=high)
+    return value
+
+
+def _number(spec: ParameterSpec, given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
+        raise InvalidInput(f"{given!r} is not a number.")
+    if isinstance(given, str):
+        if spec.difference:
+            bare, unit = units.split_quantity(given)
+            return bare if not unit else units.convert_difference(bare, unit, spec.unit)
+        return units.parse_quantity(given, spec.unit)
+    if given != given:
+        raise InvalidInput("NaN is not a value.")
+    return float(given)
+
+
+def _bounds(spec: ParameterSpec) -> str:
+    low = "-∞" if spec.minimum is None else f"{spec.minimum:g}"
+    high = "∞" if spec.maximum is None else f"{spec.maximum:g}"
+    return f"[{low}, {high}] {spec.unit}"

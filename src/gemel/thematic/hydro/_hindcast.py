@@ -1,0 +1,103 @@
+"""Past forecasts, re-issued day by day with only what was known then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from gemel.base.errors import InvalidInput
+from gemel.thematic.hydro._assimilate import normals, setup, wetness
+from gemel.thematic.hydro._calibrate import basin
+from gemel.thematic.hydro._dressing import dress, quantiles
+from gemel.thematic.hydro._forcing import forcing
+from gemel.thematic.hydro._forecast import QUANTILES
+from gemel.thematic.hydro._kernel import Setup, assimilate, fresh, project
+from gemel.thematic.hydro._periods import within
+from gemel.thematic.hydro._record import VARIABLES
+from gemel.thematic.hydro._residual import back, forth
+from gemel.thematic.hydro._weather import LEADS, analogues, weather_matrix
+
+Array = NDArray[np.float64]
+
+
+def raw_forecasts(
+    record: xr.Dataset,
+    model: xr.Dataset,
+    issue: NDArray[np.bool_],
+    setups: tuple[Sequence[Setup], NDArray[np.int64]],
+    *,
+    members: int = 50,
+    seed: int = 0,
+) -> Array:
+    """Return undressed ensemble forecasts (issue, member, lead) of transformed discharge.
+
+    Args:
+        record: Daily record; the filter runs through all of it from its first day.
+        model: Parameters, climatology and weather archive.
+        issue: Which days of the record to issue a forecast on.
+        setups: Compiled models, and which of them each day uses, so that a training day can be forecast by trees
+            that never saw its year.
+        members: Size of the ensemble.
+        seed: Seed of the filter and the analogues.
+    """
+    view = basin(model)
+    time = record["time"].values
+    drivers = forcing(record, model)
+    wet = wetness(drivers[:, 0])
+    z = forth(record["discharge"].values, view.offset, view.power)
+    states = np.tile(fresh(view.parameters), (members, 1))
+    out = []
+    for t in range(int(np.flatnonzero(issue)[-1]) + 1):
+        day = slice(t, t + 1)
+        trees = setups[0][setups[1][t]]
+        assimilate(states, drivers[day], z[day], normals(time[day], members, seed), trees)
+        if issue[t]:
+            chosen = analogues(model, time[t], (wet[t], drivers[t, 1]), members=members, seed=seed)
+            weather = weather_matrix(model, time[t], drivers[t, 1], chosen)
+            out.append(project(states, weather, trees))
+    return np.stack(out)
+
+
+def hindcast(record: xr.Dataset, model: xr.Dataset, period: str, *, members: int = 50, seed: int = 0) -> xr.Dataset:
+    """Return the forecasts that would have been issued on each day of a period, and what then happened.
+
+    The same numbers as `update` to the day and `forecast`, in one pass.
+
+    Args:
+        record: Daily record.
+        model: Result of `train`.
+        period: Days of issue whose five days ahead lie in the record.
+        members: Size of the ensemble.
+        seed: As in `initial_state` and `forecast`.
+
+    Returns:
+        `discharge_quantile` (issued, lead, quantile), `observed` (issued, lead; NaN where unknown) and `latest`
+        (issued), the discharge of the day of issue, in m3 s-1.
+
+    Raises:
+        InvalidInput: No such day.
+    """
+    issue = within(record["time"].values, period)
+    issue[-LEADS:] = False
+    if not issue.any():
+        raise InvalidInput(f"The record has no five days after any day of {period}.", period=period)
+    only = ([setup(model)], np.zeros(len(issue), dtype=np.int64))
+    raw = raw_forecasts(record, model, issue, only, members=members, seed=seed)
+    view = basin(model)
+    levels = back(quantiles(dress(raw, model), QUANTILES, model), view.offset, view.power)
+    flow = VARIABLES["discharge"]
+    data = {
+        "discharge_quantile": (("issued", "lead", "quantile"), levels, {**flow, "long_name": "forecast discharge"}),
+        "observed": (("issued", "lead"), ahead(record["discharge"].values, issue), {**flow}),
+        "latest": ("issued", record["discharge"].values[issue], {**flow}),
+    }
+    coords = {"issued": record["time"].values[issue], "lead": np.arange(1, LEADS + 1), "quantile": QUANTILES}
+    return xr.Dataset(data, coords=coords, attrs={"Conventions": "CF-1.11", "period": period, "seed": seed})
+
+
+def ahead(values: Array, issue: NDArray[np.bool_]) -> Array:
+    """Return values (issue, lead) of the days after each day of issue."""
+    return np.asarray(values[np.flatnonzero(issue)[:, None] + np.arange(1, LEADS + 1)])

@@ -1,0 +1,154 @@
+"""Kill -9 at random moments, again and again: nothing stored is computed twice, and the record stays consistent."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import crashing
+import pytest
+
+from gemel.core.graph import Journal, ResultStore, Run
+from gemel.infra.lake import ContentStore
+from gemel.infra.store import open_store
+
+KILLS = 25
+LONGEST_LIFE = 0.12  # seconds; the whole ladder takes about as long when nobody interrupts it
+
+
+class Zygote:
+    """The process that crashing runs are forked from."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def start(self, *arguments: str) -> int:
+        return int(self._ask("go " + json.dumps(arguments)))
+
+    def reap(self) -> int:
+        return int(self._ask("reap"))
+
+    def _ask(self, line: str) -> str:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the forking process died"
+        return answer
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    script = Path(crashing.__file__)
+    with subprocess.Popen([sys.executable, str(script)], stdin=-1, stdout=-1, text=True) as process:
+        yield Zygote(process)
+        process.kill()
+
+
+class Ladder:
+    """One run of the ladder with all that is checked of it after each kill."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.url, self.home, self.side = url, home, home / "side"
+        self.arguments = (url, str(home), str(self.side))
+        self._settled: dict[str, int] = {}
+
+    def check(self) -> Run | None:
+        """Return the run after comparing record, results and side file; None when it was not recorded yet."""
+        store = open_store(self.url)
+        with contextlib.closing(store):
+            results = ResultStore(store, ContentStore(self.home / "results"), 4096)
+            journal = Journal(store, results)
+            runs = journal.list()
+            assert len(runs) <= 1, "a restart must go on with the run, not begin another"
+            if not runs:
+                return None
+            run = journal.get(runs[0].id)
+            for step in run.steps:
+                if step.state == "finished":
+                    assert step.key is not None
+                    results.load(results.get(step.key))  # raises where the bytes do not match
+            if run.state == "finished":
+                assert results.load(results.get(run.outputs[0].key))["value"] == crashing.expected(crashing.DIAMONDS)
+        self._compare_counts(run)
+        return run
+
+    def _compare_counts(self, run: Run) -> None:
+        lines = self.side.read_text().splitlines() if self.side.exists() else []
+        counts = collections.Counter(lines)
+        for name, count in self._settled.items():
+            assert counts[name] == count, f"{name} was stored and computed again"
+        self._settled = {_side_name(step.node): counts[_side_name(step.node)] for step in run.steps if step.key}
+        assert all(self._settled.values())
+
+
+def _side_name(node: str) -> str:
+    process = node.rstrip("0123456789")
+    number = int(node.removeprefix(process))
+    if process != "flank":
+        return f"{process} {number - 1}"
+    return f"{'left' if number % 2 else 'right'} {(number - 1) // 2}"
+
+
+@pytest.mark.chaos
+def test_killed_at_random_moments_a_run_goes_on_from_what_it_has(store_url, home, zygote, request):
+    moments = random.Random(20261121)
+    kills = rounds = 0
+    while kills < KILLS:
+        # A finished ladder is followed by a fresh one in the same store's place, until enough kills have hit.
+        url = store_url if rounds == 0 else _another(store_url, request, home, rounds)
+        kills += _climb(Ladder(url, home / f"ladder-{rounds}"), zygote, moments)
+        rounds += 1
+    assert rounds < 15, "kills come too late to interrupt anything"
+
+
+def _climb(ladder: Ladder, zygote: Zygote, moments: random.Random) -> int:
+    kills = 0
+    while True:
+        pid = zygote.start(*ladder.arguments)
+        threading.Event().wait(moments.uniform(0, LONGEST_LIFE))
+        os.kill(pid, signal.SIGKILL)
+        code = zygote.reap()
+        assert code in (0, -signal.SIGKILL)
+        kills += code == -signal.SIGKILL
+        run = ladder.check()
+        if run is not None and run.finished:
+            _assert_complete(run)
+            return kills
+
+
+def _assert_complete(run: Run) -> None:
+    assert run.state == "finished" and run.error is None and run.ended is not None
+    assert len(run.steps) == 4 * crashing.DIAMONDS
+    assert {step.state for step in run.steps} == {"finished"}
+    # Each step has the one record of the moment it was computed, also where a later process merely found it.
+    assert not any(step.cached for step in run.steps if step.attempts != 1)
+
+
+def _another(url: str, request: pytest.FixtureRequest, home: Path, number: int) -> str:
+    if url.startswith("sqlite"):
+        return f"sqlite:///{home / f'gemel-{number}.db'}"
+    return str(request.getfixturevalue("_new_database")())
+
+
+@pytest.mark.chaos
+def test_two_processes_on_one_store_share_results_without_harm(store_url, home, zygote):
+    ladders = [Ladder(store_url, home / "shared") for _ in range(2)]
+    first = zygote.start(*ladders[0].arguments)
+    code = zygote.reap()
+    assert first and code == 0
+    # A second run in another process finds everything the first one stored.
+    zygote.start(*ladders[1].arguments)
+    assert zygote.reap() == 0
+    counts = collections.Counter(ladders[0].side.read_text().splitlines())
+    assert set(counts.values()) == {1}
