@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from typing import Any
 
 import pint
@@ -16,6 +17,10 @@ from gemel.base.errors import InvalidInput, UnitMismatch
 # UDUNITS writes exponents without a sign ("m3 s-1"); pint wants "m**3 s**-1".
 _EXPONENT = re.compile(r"(?<=[A-Za-z])(-?\d+)(?![A-Za-z0-9.])")
 _NUMBER_AND_UNIT = re.compile(r"\s*([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
+
+
+# pint's registry fills its caches without a lock, and steps convert units in parallel.
+_lock = threading.RLock()
 
 
 @functools.cache
@@ -32,7 +37,8 @@ def _registry() -> Any:
 @functools.lru_cache(maxsize=1024)
 def _unit(unit: str) -> Any:
     try:
-        return _registry().Unit(unit if unit.strip() else "1")
+        with _lock:
+            return _registry().Unit(unit if unit.strip() else "1")
     except Exception as error:  # pint raises several unrelated classes for a bad spelling
         raise InvalidInput(f"'{unit}' is not a unit.", hint="Use UDUNITS spelling, like 'm3 s-1' or 'degC'.") from error
 
@@ -54,7 +60,10 @@ def convertible(source: str, target: str) -> bool:
     >>> convertible("mm d-1", "m s-1"), convertible("mm", "degC")
     (True, False)
     """
-    return source == target or bool(_unit(source).is_compatible_with(_unit(target)))
+    if source == target:
+        return True
+    with _lock:
+        return bool(_unit(source).is_compatible_with(_unit(target)))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -64,7 +73,10 @@ def equivalent(source: str, target: str) -> bool:
     >>> equivalent("m3 s-1", "m^3/s"), equivalent("mm", "m")
     (True, False)
     """
-    return source == target or (convertible(source, target) and bool(_unit(source) == _unit(target)))
+    if source == target:
+        return True
+    with _lock:
+        return convertible(source, target) and bool(_unit(source) == _unit(target))
 
 
 def convert(value: Any, source: str, target: str) -> Any:
@@ -80,7 +92,8 @@ def convert(value: Any, source: str, target: str) -> Any:
         return value
     if not convertible(source, target):
         raise UnitMismatch(f"'{source}' cannot be converted to '{target}'.", source=source, target=target)
-    return _registry().Quantity(value, _unit(source)).to(_unit(target)).magnitude
+    with _lock:
+        return _registry().Quantity(value, _unit(source)).to(_unit(target)).magnitude
 
 
 def convert_difference(value: float, source: str, target: str) -> float:

@@ -143,7 +143,7 @@ class LiveTwin:
     def _open(self, name: str, spec: SourceSpec) -> Source:
         kind: Any = plugins("sources").get(spec.kind)
         uri = f"/twins/{self.twin.id}/sources/{name}"
-        options = dict(spec.options) | self._overrides
+        options = {key: self._filled(value) for key, value in (dict(spec.options) | self._overrides).items()}
         if "dataset" in options:
             options["dataset"] = self.twin.manifest.datasets.get(options["dataset"], options["dataset"])
         source: Source = kind(SourceContext(name, uri, options, self._read, self._stop))
@@ -152,7 +152,15 @@ class LiveTwin:
     def _read(self, reader: str, reference: str) -> Any:
         process = self.twin.registry.get(reader)
         assert isinstance(process, Process)
-        return process.function(locate(reference, base=self.twin.folder))
+        first, *others = (parameter.name for parameter in process.parameters)
+        manifest = self.twin.manifest
+        values = dict(manifest.settings) | {name: spec.default for name, spec in manifest.parameters.items()}
+        known = {name: values[name] for name in others if name in values}
+        return process.function(**{first: locate(reference, base=self.twin.folder)}, **known)
+
+    def _filled(self, value: Any) -> Any:
+        # "{live_from}" in an option stands for the setting of that name, so that an instance need only change settings.
+        return value.format_map(self.twin.manifest.settings) if isinstance(value, str) else value
 
     def _spawn(self, name: str, target: Any) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

@@ -48,7 +48,7 @@ def pack(twin: Twin, target: Path, key: OKPKey, report: dict[str, Any] | None) -
         digests = {path.relative_to(staging).as_posix(): digest_file(path) for path in package_files(staging)}
         manifest = {"id": twin.id, "version": twin.manifest.twin.version, "content": twin.content, "files": digests}
         signed = jws.serialize_compact(
-            {"alg": "EdDSA", "kid": key.thumbprint()}, canonical_json(manifest), key, ["EdDSA"]
+            {"alg": "Ed25519", "kid": key.thumbprint()}, canonical_json(manifest), key, ["Ed25519"]
         )
         document = {"signature": signed, "key": key.as_dict(private=False)}
         (staging / SIGNATURE).write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -112,7 +112,7 @@ def _verified(archive: zipfile.ZipFile) -> tuple[dict[str, Any], str]:
     try:
         document = json.loads(archive.read(SIGNATURE))
         key = OKPKey.import_key(document["key"])
-        opened = jws.deserialize_compact(document["signature"], key, ["EdDSA"])
+        opened = jws.deserialize_compact(document["signature"], key, ["Ed25519"])
         manifest = json.loads(opened.payload)
     except (KeyError, ValueError) as error:
         raise InvalidInput("The crate carries no readable signature of gemel.") from error

@@ -46,7 +46,7 @@ def new_instance(name: str, parent: Path, of: Twin, datasets: Mapping[str, str],
     """
     for kind, given, known in (
         ("dataset", datasets, of.manifest.datasets),
-        ("parameter", parameters, of.manifest.parameters),
+        ("parameter", parameters, {**of.manifest.parameters, **of.manifest.settings}),
     ):
         for key in given:
             if key not in known:
@@ -57,9 +57,11 @@ def new_instance(name: str, parent: Path, of: Twin, datasets: Mapping[str, str],
     if datasets:
         document["datasets"] = {key: _absolute(value) for key, value in datasets.items()}
     if parameters:
-        specs = of.manifest.parameters
-        values = {key: {"default": value_of(key, specs[key], value)} for key, value in parameters.items()}
-        document["parameters"] = values
+        specs, settings = of.manifest.parameters, of.manifest.settings
+        document["parameters"] = {
+            key: {"default": value_of(key, specs[key], value)} for key, value in parameters.items() if key in specs
+        }
+        document["settings"] = {key: value for key, value in parameters.items() if key in settings}
     folder = _fresh(name, parent)
     (folder / MANIFEST).write_text(tomlkit.dumps(document), encoding="utf-8")
     return folder

@@ -1,0 +1,1 @@
+"""The DT applications, one folder each: twin.toml, twin.py, card, tests."""
