@@ -70,7 +70,15 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\b
+Begin with:   gemel up --demo
+Exit codes:   0 done, 1 error, 2 usage, 3 a check failed, 4 not found, 5 denied
+"""
+
+
+@click.group(
+    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option(
     "--url", metavar="URL", envvar="GEMEL_URL", help="Ask the engine at this address instead of opening one here."
 )
@@ -78,13 +86,8 @@ class _Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(version("gemel"), prog_name="gemel")
 @click.pass_context
-def root(ctx: click.Context, url: str | None, assignments: tuple[str, ...], debug: bool) -> None:  # noqa: D301
-    """Digital twins for science: build, run, trust and share them.
-
-    \b
-    Begin with:   gemel up --demo
-    Exit codes:   0 done, 1 error, 2 usage, 3 a check failed, 4 not found, 5 denied
-    """
+def root(ctx: click.Context, url: str | None, assignments: tuple[str, ...], debug: bool) -> None:
+    """Digital twins for science: build, run, trust and share them."""
     ctx.obj = Session(url, assignments, debug)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gemel.cli._root import EXIT_CODES, Session
 from gemel.cli._runs import print_alert, print_plume
 from gemel.cli._speech import StepTeller, emit, err, json_option, out
 from gemel.core.engine import Engine, Service, open_engine
+from gemel.core.twin import Twin
 from gemel.server import bind, create_app, serve
 
 DEMO_TWIN = "earlywarning"
@@ -57,6 +59,14 @@ def _prepare(engine: Engine, names: list[str]) -> None:
         twin = engine.twin(name)
         _train(engine, name)
         engine.go_live(twin)
+        if engine.reports.latest(twin.id, twin.content) is None:
+            # The page is up meanwhile, and shows the quality line once the checks are through.
+            threading.Thread(target=_check, args=(engine, twin), name="gemel-check", daemon=True).start()
+
+
+def _check(engine: Engine, twin: Twin) -> None:
+    with contextlib.suppress(GemelError, RuntimeError):
+        engine.check(twin)
 
 
 def _train(engine: Engine, name: str) -> None:

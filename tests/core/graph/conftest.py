@@ -53,9 +53,7 @@ class Bench:
         Execution(run_id, planned, self.services, control or RunControl(), self.home).run()
         return self.journal.get(run_id)
 
-    def run(
-        self, graph: Graph, arguments: Mapping[str, Any] | None = None, control: RunControl | None = None
-    ) -> Run:
+    def run(self, graph: Graph, arguments: Mapping[str, Any] | None = None, control: RunControl | None = None) -> Run:
         return self.execute(self.create(graph, arguments), graph, arguments, control)
 
     def value(self, run: Run, name: str = "result") -> Any:

@@ -1,7 +1,7 @@
 """A run that may be killed at any moment and started again, in processes forked from one that has imported everything.
 
 Each line on standard input is `go` with a JSON list of the arguments of `main`, answered by the id of the process that
-runs it, or `reap`, answered by how that process ended.
+runs it, or `reap` with such an id, answered by how that process ended.
 
 The graph is a ladder of ten diamonds (one step, two beside each other, one that joins them). Every step appends its
 name to the side file just before it returns, so the file tells how often each was computed.
@@ -9,6 +9,7 @@ name to the side file just before it returns, so the file tells how often each w
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -89,13 +90,16 @@ def expected(diamonds: int) -> int:
     return value
 
 
-def main(url: str, home: str, side: str) -> None:
-    """Go on with the unfinished run in the store, or begin one."""
+def main(url: str, home: str, side: str, mode: str = "go on") -> None:
+    """Go on with the unfinished run in the store, or begin one; with mode `new` begin one, with `open` do neither."""
     store = open_store(url)
+    if mode == "open":
+        store.close()
+        return
     results = ResultStore(store, ContentStore(Path(home) / "results"), 4096)
     journal = Journal(store, results)
     engine, built = new_id("engine"), ladder(DIAMONDS)
-    unfinished = journal.list(states=("queued", "running"))
+    unfinished = journal.list(states=("queued", "running")) if mode != "new" else []
     if unfinished:
         run_id = unfinished[0].id
         if not journal.adopt(run_id, engine, unfinished[0].engine):
@@ -113,15 +117,18 @@ def main(url: str, home: str, side: str) -> None:
 
 def serve() -> None:
     """Fork one process for each `go` and tell how it ended at each `reap`."""
-    child = 0
+    # A process that lives for milliseconds must not spend them on imports.
+    for module in ("alembic.command", "alembic.config", "pg8000.dbapi", "sqlalchemy.dialects.postgresql.pg8000"):
+        importlib.import_module(module)
     for line in sys.stdin:
-        if line.startswith("go "):
+        command, _, rest = line.partition(" ")
+        if command == "go":
             child = os.fork()
             if not child:
-                _run_and_leave(json.loads(line[3:]))
+                _run_and_leave(json.loads(rest))
             print(child, flush=True)
         else:
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            print(os.waitstatus_to_exitcode(os.waitpid(int(rest), 0)[1]), flush=True)
 
 
 def _run_and_leave(arguments: list[str]) -> None:

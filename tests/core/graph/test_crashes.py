@@ -21,8 +21,8 @@ from gemel.core.graph import Journal, ResultStore, Run
 from gemel.infra.lake import ContentStore
 from gemel.infra.store import open_store
 
-KILLS = 25
-LONGEST_LIFE = 0.12  # seconds; the whole ladder takes about as long when nobody interrupts it
+KILLS = 40
+LONGEST_LIFE = 0.1  # seconds, to begin with: about what the whole ladder takes when nobody interrupts it
 
 
 class Zygote:
@@ -34,8 +34,8 @@ class Zygote:
     def start(self, *arguments: str) -> int:
         return int(self._ask("go " + json.dumps(arguments)))
 
-    def reap(self) -> int:
-        return int(self._ask("reap"))
+    def reap(self, pid: int) -> int:
+        return int(self._ask(f"reap {pid}"))
 
     def _ask(self, line: str) -> str:
         assert self._process.stdin and self._process.stdout
@@ -62,6 +62,7 @@ class Ladder:
         self.url, self.home, self.side = url, home, home / "side"
         self.arguments = (url, str(home), str(self.side))
         self._settled: dict[str, int] = {}
+        open_store(url).close()  # a process that lives for milliseconds would never get past creating the tables
 
     def check(self) -> Run | None:
         """Return the run after comparing record, results and side file; None when it was not recorded yet."""
@@ -109,30 +110,35 @@ def test_killed_at_random_moments_a_run_goes_on_from_what_it_has(store_url, home
         url = store_url if rounds == 0 else _another(store_url, request, home, rounds)
         kills += _climb(Ladder(url, home / f"ladder-{rounds}"), zygote, moments)
         rounds += 1
-    assert rounds < 15, "kills come too late to interrupt anything"
+    assert rounds < 60, "kills come too late to interrupt anything"
 
 
 def _climb(ladder: Ladder, zygote: Zygote, moments: random.Random) -> int:
-    kills = 0
-    while True:
+    kills, longest, known = 0, LONGEST_LIFE, 0
+    for _ in range(300):
         pid = zygote.start(*ladder.arguments)
-        threading.Event().wait(moments.uniform(0, LONGEST_LIFE))
+        threading.Event().wait(moments.uniform(0, longest))
         os.kill(pid, signal.SIGKILL)
-        code = zygote.reap()
+        code = zygote.reap(pid)
         assert code in (0, -signal.SIGKILL)
         kills += code == -signal.SIGKILL
         run = ladder.check()
         if run is not None and run.finished:
             _assert_complete(run)
             return kills
+        # On a slow machine a life may be too short for a single step; it lasts longer until one gets through.
+        steps = len(run.steps) if run is not None else 0
+        longest, known = (longest, steps) if steps > known else (longest * 1.1, known)
+    raise AssertionError("the run makes no headway")
 
 
 def _assert_complete(run: Run) -> None:
     assert run.state == "finished" and run.error is None and run.ended is not None
     assert len(run.steps) == 4 * crashing.DIAMONDS
     assert {step.state for step in run.steps} == {"finished"}
-    # Each step has the one record of the moment it was computed, also where a later process merely found it.
-    assert not any(step.cached for step in run.steps if step.attempts != 1)
+    # Each step keeps the record of the moment it was computed, also where a later process merely found it.
+    assert not any(step.cached for step in run.steps)
+    assert all(step.seconds is not None and step.ingredients for step in run.steps)
 
 
 def _another(url: str, request: pytest.FixtureRequest, home: Path, number: int) -> str:
@@ -142,13 +148,38 @@ def _another(url: str, request: pytest.FixtureRequest, home: Path, number: int) 
 
 
 @pytest.mark.chaos
-def test_two_processes_on_one_store_share_results_without_harm(store_url, home, zygote):
-    ladders = [Ladder(store_url, home / "shared") for _ in range(2)]
-    first = zygote.start(*ladders[0].arguments)
-    code = zygote.reap()
-    assert first and code == 0
-    # A second run in another process finds everything the first one stored.
-    zygote.start(*ladders[1].arguments)
-    assert zygote.reap() == 0
-    counts = collections.Counter(ladders[0].side.read_text().splitlines())
-    assert set(counts.values()) == {1}
+def test_two_processes_may_run_the_same_graph_on_one_store_at_once(store_url, home, zygote):
+    ladder = Ladder(store_url, home / "shared")
+    pids = [zygote.start(*ladder.arguments, "new") for _ in range(2)]
+    assert [zygote.reap(pid) for pid in pids] == [0, 0]
+    counts = collections.Counter(ladder.side.read_text().splitlines())
+    assert len(counts) == 4 * crashing.DIAMONDS
+    assert max(counts.values()) <= 2, "each process computes a step at most once"
+    store = open_store(store_url)
+    with contextlib.closing(store):
+        results = ResultStore(store, ContentStore(home / "shared" / "results"), 4096)
+        journal = Journal(store, results)
+        runs = [journal.get(run.id) for run in journal.list()]
+        assert [run.state for run in runs] == ["finished", "finished"]
+        assert {step.key for step in runs[0].steps} == {step.key for step in runs[1].steps}
+        # A third run, alone now, finds everything.
+        assert zygote.reap(zygote.start(*ladder.arguments, "new")) == 0
+        assert collections.Counter(ladder.side.read_text().splitlines()) == counts
+        assert all(step.cached for step in journal.get(journal.list(limit=1)[0].id).steps)
+
+
+@pytest.mark.chaos
+def test_many_processes_may_open_a_new_store_at_once(store_url, home, zygote):
+    pids = [zygote.start(store_url, str(home), "", "open") for _ in range(6)]
+    assert [zygote.reap(pid) for pid in pids] == [0] * 6
+
+
+@pytest.mark.chaos
+def test_killed_while_the_tables_are_made(sqlite_url, home, zygote):
+    moments = random.Random(7)
+    for _ in range(10):
+        pid = zygote.start(sqlite_url, str(home), "", "open")
+        threading.Event().wait(moments.uniform(0, 0.15))
+        os.kill(pid, signal.SIGKILL)
+        assert zygote.reap(pid) in (0, -signal.SIGKILL)
+    open_store(sqlite_url).close()

@@ -214,7 +214,7 @@ def test_whatever_a_step_raises_ends_the_run_and_not_the_engine(sqlite_bench, fa
 def test_a_forgotten_return_is_told_at_its_step(sqlite_bench):
     @process
     def forgetful(x: float) -> float:
-        x * 2  # noqa: B018
+        x * 2
 
     @graph
     def failing() -> float:

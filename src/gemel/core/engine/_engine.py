@@ -207,9 +207,17 @@ class Engine:
     def views(self, twin: Twin, run: Run | None = None) -> list[dict[str, Any]]:
         """Return the documents of the twin's views, of `run` or else of its latest update or run."""
         chosen = run or self._latest_run(twin)
-        outputs = self.outputs(chosen) if chosen else {}
         report = self.reports.latest(twin.id, twin.content) or self.reports.latest(twin.id)
+        outputs = {} if chosen is None else self._shown(twin, chosen)
+        if report is not None and report.run is not None:
+            # Views of figures, such as a reliability diagram, show those the report was made on.
+            outputs = self._shown(twin, self.runs.journal.get(report.run)) | outputs
         return [draw(spec, outputs, report.document() if report else None) for spec in twin.manifest.views]
+
+    def _shown(self, twin: Twin, run: Run) -> dict[str, Any]:
+        options = {str(value) for view in twin.manifest.views for value in view.options.values()}
+        wanted = {view.output for view in twin.manifest.views} | options
+        return {output.name: self.output(run, output.name) for output in run.outputs if output.name in wanted}
 
     def _latest_run(self, twin: Twin) -> Run | None:
         state = self.states.latest(twin.id)

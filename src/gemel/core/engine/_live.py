@@ -194,7 +194,9 @@ class LiveTwin:
 
     def _note_gap(self, event: Event, previous: datetime | None, sync: timedelta) -> None:
         missing = previous is not None and event.time - previous > 1.5 * sync
-        if missing or any(value is None for value in event.data.values()):
+        # What the twin promises to mirror is what it must observe; without a promise, everything counts.
+        watched = self.twin.manifest.physical.fidelity.keys() & event.data.keys() or event.data.keys()
+        if missing or any(event.data[name] is None for name in watched):
             self._counts["gaps"] += 1
 
     def _follow(self, trigger: TriggerSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -231,14 +232,25 @@ class Journal:
         )
 
     def list(self, *, twin: str | None = None, states: Sequence[str] = (), limit: int = 50) -> list[Run]:
-        """Return the newest runs first, without their steps."""
+        """Return the newest runs first, without outputs and what their steps were made of."""
         query = sql.select(RUNS).order_by(RUNS.c.created.desc(), RUNS.c.id.desc()).limit(limit)
         if twin is not None:
             query = query.where(RUNS.c.twin == twin)
         if states:
             query = query.where(RUNS.c.state.in_(states))
         with self.store.read() as connection:
-            return [_run(dict(row)) for row in connection.execute(query).mappings()]
+            rows = connection.execute(query).mappings().all()
+            steps = self._steps_of([row["id"] for row in rows], connection)
+        return [_run(dict(row), tuple(steps.get(row["id"], ()))) for row in rows]
+
+    @staticmethod
+    def _steps_of(run_ids: Sequence[str], connection: Connection) -> dict[str, builtins.list[StepRecord]]:
+        names = ("run", "node", "process", "state", "key", "cached", "attempts", "started", "seconds")
+        found: dict[str, builtins.list[StepRecord]] = {}
+        query = sql.select(*(STEPS.c[name] for name in names)).where(STEPS.c.run.in_(run_ids))
+        for row in connection.execute(query).mappings():
+            found.setdefault(row["run"], []).append(StepRecord(**row))
+        return found
 
     def _update(self, run_id: str, **values: Any) -> None:
         with self.store.write() as connection:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import copy
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +18,9 @@ from gemel.infra.lake import ContentStore
 from gemel.infra.store import Store, schema
 
 _FIELDS = schema.results.c
+# Small results that many runs share (a record, a model) are decoded once and copied from then on.
+_REMEMBERED_BYTES = 4 << 20
+_REMEMBERED_COUNT = 64
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class ResultStore:
         self._store = store
         self._files = files
         self._inline_limit = inline_limit
+        self._remembered: collections.OrderedDict[tuple[str, str], Any] = collections.OrderedDict()
+        self._lock = threading.Lock()
         self._select = store.prepare(
             sql.select(_FIELDS.key, _FIELDS.digest, _FIELDS.format, _FIELDS.unit, _FIELDS.size, _FIELDS.inline).where(
                 _FIELDS.key == sql.bindparam("key")
@@ -113,7 +121,23 @@ class ResultStore:
         Raises:
             ResultCorrupt: The bytes changed or are gone.
         """
-        return decode(result.format, self.read(result))
+        if result.size > _REMEMBERED_BYTES:
+            return decode(result.format, self.read(result))
+        identity = (result.format, result.digest)
+        with self._lock:
+            value = self._remembered.get(identity)
+        if value is None:
+            value = decode(result.format, self.read(result))
+            self._remember(identity, value)
+        # Steps get a copy: whatever one does to its input must not reach another.
+        return copy.deepcopy(value)
+
+    def _remember(self, identity: tuple[str, str], value: Any) -> None:
+        with self._lock:
+            self._remembered[identity] = value
+            self._remembered.move_to_end(identity)
+            while len(self._remembered) > _REMEMBERED_COUNT:
+                self._remembered.popitem(last=False)
 
     def forget(self, key: str) -> None:
         """Remove the row of a damaged result, so that the step is computed anew."""

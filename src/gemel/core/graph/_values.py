@@ -21,7 +21,7 @@ _NAME = "gemel_name"
 _INDEX = "gemel_index"  # names of the columns that were a table's index, as JSON
 _TIME = "gemel_time_unit"  # finest resolution of the instants inside, which decoding must not change
 _MISSING = "gemel_missing_"  # prefix of the mask beside a text column with gaps: NetCDF knows no missing text
-_RESOLUTIONS = ("s", "ms", "us", "ns")
+_RESOLUTIONS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _LAZY_BYTES = 64 << 20  # stored results larger than this are opened in chunks instead of read whole
 
 
@@ -197,10 +197,14 @@ def _to_table(dataset: xr.Dataset, index: list[str | None]) -> pd.DataFrame:
 def _netcdf(dataset: xr.Dataset) -> bytes:
     _check_attributes(dataset)
     # How a file that was read once was packed is no business of the result: packing would round it.
-    dataset = dataset.drop_encoding().assign_attrs({_TIME: _resolution(dataset)})
+    resolution = _resolution(dataset)
+    dataset = dataset.drop_encoding().assign_attrs({_TIME: resolution})
+    # Counting from 1970 as numpy does: from any other day, the far ends of a resolution overflow.
+    instants = {"units": f"{_RESOLUTIONS[resolution]} since 1970-01-01", "dtype": "int64"}
+    encoding = {name: instants for name, item in dataset.variables.items() if item.dtype.kind == "M"}
     try:
         _check_text(dataset)
-        data = dataset.to_netcdf(engine="h5netcdf")
+        data = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
         raise InvalidInput(f"The dataset cannot be stored as NetCDF: {error}.") from error
     return bytes(data)
@@ -208,7 +212,7 @@ def _netcdf(dataset: xr.Dataset) -> bytes:
 
 def _resolution(dataset: xr.Dataset) -> str:
     found = [np.datetime_data(item.dtype)[0] for item in dataset.variables.values() if item.dtype.kind == "M"]
-    return max(found, key=_RESOLUTIONS.index, default="ns")
+    return max(found, key=list(_RESOLUTIONS).index, default="ns")
 
 
 def _check_text(dataset: xr.Dataset) -> None:

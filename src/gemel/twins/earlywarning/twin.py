@@ -340,8 +340,11 @@ def update(  # noqa: PLR0913 - one parameter for each thing that can be bound
     data = basin_record(record, area, latitude, place)
     model = _trained(data, train)
     now = advanced(state, observation, data, model)
-    outputs = {"state": now} | _issued(data, model, now, train, limit) | {"misfit": misfit_of(now)}
-    return outputs  # type: ignore[return-value]
+    return {  # type: ignore[return-value]
+        "state": now,
+        **_issued(data, model, now, train, limit),
+        "misfit": misfit_of(now),
+    }
 
 
 @graph
