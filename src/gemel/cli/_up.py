@@ -27,12 +27,20 @@ _ONCE_DAYS = 30
 @click.option("--demo", is_flag=True, help="Keep the flood early-warning twin live on a real river record.")
 @click.option("--live", "live", metavar="TWIN", multiple=True, help="Keep this twin in step with its sources.")
 @click.option("--once", is_flag=True, help="Do the job once without a server: follow, forecast, check, print, end.")
+@click.option("--again", is_flag=True, help="Forget the live state and follow the sources from their beginning.")
 @click.option("--host", help="Address to listen on (default 127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default 8400).")
 @json_option
 @click.pass_obj
 def up(  # noqa: PLR0913 - one parameter for each option of the command
-    session: Session, demo: bool, live: tuple[str, ...], once: bool, host: str | None, port: int | None, as_json: bool
+    session: Session,
+    demo: bool,
+    live: tuple[str, ...],
+    once: bool,
+    again: bool,
+    host: str | None,
+    port: int | None,
+    as_json: bool,
 ) -> None:
     """Start the engine and its pages; Ctrl-C stops it, and the next start goes on from there."""
     assignments = list(session.assignments)
@@ -42,11 +50,16 @@ def up(  # noqa: PLR0913 - one parameter for each option of the command
     settings = load_settings(assignments=assignments)
     if once:
         with open_engine(settings) as engine:
-            _once(engine, names[0] if names else DEMO_TWIN, as_json)
+            name = names[0] if names else DEMO_TWIN
+            if again:
+                engine.begin_again(engine.twin(name))
+            _once(engine, name, as_json)
         return
     # The address is taken before anything is started, so that a port in use costs nothing.
     listener = bind(settings.server.host, settings.server.port)
     with contextlib.closing(listener), open_engine(settings) as engine:
+        for name in names if again else ():
+            engine.begin_again(engine.twin(name))
         _prepare(engine, names)
         address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
         serve(create_app(Service(engine), engine_pages()), listener, lambda: _announce(address, names, as_json))

@@ -14,7 +14,7 @@ from joserfc.jwk import OKPKey
 
 from gemel.base.clock import parse_duration
 from gemel.base.config import Settings, load_settings
-from gemel.base.errors import CheckFailed, GemelError, NotFound, not_found
+from gemel.base.errors import CheckFailed, Conflict, GemelError, NotFound, not_found
 from gemel.core.engine._checking import failed_checks, output_checks, package_checks
 from gemel.core.engine._live import LiveStatus, LiveTwin
 from gemel.core.engine._presence import Presence
@@ -186,6 +186,18 @@ class Engine:
                 live.start()
                 self._live[twin.id] = live
             return self._live[twin.id]
+
+    def begin_again(self, twin: Twin) -> None:
+        """Forget the twin's states and observations, so that its sources are followed from their beginning.
+
+        Raises:
+            Conflict: The twin is live in this engine.
+        """
+        if twin.id in self._live:
+            raise Conflict(f"Twin '{twin.id}' is live.", hint="Stop the engine first.")
+        self.states.forget(twin.id)
+        for source in twin.manifest.sources:
+            self.log.forget(f"twins/{twin.id}/{source}")
 
     def is_live(self, twin_id: str) -> bool:
         """Return whether this engine follows the twin's sources."""

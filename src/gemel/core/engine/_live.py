@@ -228,7 +228,7 @@ class LiveTwin:
         given = {name: value for name, value in known.items() if name in {item.name for item in graph.parameters}}
         arguments = resolve(self.twin, graph, given)
         # One run for one cause, also when the engine dies between the event and the end of its run.
-        cause = f"{self.twin.id}/{trigger.run}/{event.source}/{event.id}"
+        cause = f"{self._observations(trigger.on)}/{event.position}/{trigger.run}"
         run = self._runs.wait(self._runs.start(self.twin, graph, arguments, cause=cause))
         if run.state != "finished":
             if not self._stop.is_set():

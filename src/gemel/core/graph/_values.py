@@ -18,7 +18,7 @@ from gemel.core.graph._types import ValueType
 
 _KIND = "gemel_kind"
 _NAME = "gemel_name"
-_INDEX = "gemel_index"  # names of the columns that were a table's index, as JSON
+_INDEX = "gemel_index"  # number of rows, and names of the columns that were a table's index, as JSON
 _TIME = "gemel_time_unit"  # finest resolution of the instants inside, which decoding must not change
 _MISSING = "gemel_missing_"  # prefix of the mask beside a text column with gaps: NetCDF knows no missing text
 _RESOLUTIONS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
@@ -151,7 +151,7 @@ def _unwrapped(dataset: xr.Dataset) -> Any:
         array = dataset[next(iter(dataset.data_vars))]
         return array.rename(name or None)
     if kind == "table":
-        return _to_table(dataset, json.loads(index))
+        return _to_table(dataset, *json.loads(index))
     return dataset.drop_attrs(deep=False).assign_attrs(attributes)
 
 
@@ -166,7 +166,7 @@ def _from_table(table: pd.DataFrame) -> xr.Dataset:
         columns |= {f"{_MISSING}{name}": ("gemel_row", flat[name].isna()) for name in flat.columns if _gaps(flat[name])}
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"The table cannot be stored: {error}.", hint="Columns need distinct names.") from error
-    return xr.Dataset(columns).assign_attrs({_KIND: "table", _INDEX: json.dumps(index)})
+    return xr.Dataset(columns).assign_attrs({_KIND: "table", _INDEX: json.dumps([len(table), index])})
 
 
 def _column(column: pd.Series) -> Any:
@@ -183,14 +183,14 @@ def _gaps(column: pd.Series) -> bool:
     return _textual(column) and bool(column.isna().any())
 
 
-def _to_table(dataset: xr.Dataset, index: list[str | None]) -> pd.DataFrame:
+def _to_table(dataset: xr.Dataset, rows: int, index: list[str | None]) -> pd.DataFrame:
     columns = {
         str(name): pd.Series(array.values) for name, array in dataset.data_vars.items() if _MISSING not in str(name)
     }
     for name, column in columns.items():
         if f"{_MISSING}{name}" in dataset:
             columns[name] = column.mask(dataset[f"{_MISSING}{name}"].values)
-    table = pd.DataFrame(columns, index=pd.RangeIndex(dataset.sizes.get("gemel_row", 0)))
+    table = pd.DataFrame(columns, index=pd.RangeIndex(rows))
     return table.set_index(list(table.columns[: len(index)])).rename_axis(index) if index else table
 
 

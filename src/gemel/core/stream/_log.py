@@ -86,6 +86,11 @@ class SqlEventLog:
             with self._changed:
                 self._changed.wait(min(left, _LOOK_AGAIN_SECONDS))
 
+    def forget(self, stream: str) -> None:
+        """Remove every event of a stream."""
+        with self._store.write() as connection:
+            connection.execute(sql.delete(_EVENTS).where(_EVENTS.c.stream == stream))
+
 
 def _event(row: Any) -> Event:
     return Event(

@@ -82,6 +82,11 @@ class StateStore:
             rows = connection.execute(query).mappings().all()
         return [_state(row) for row in reversed(rows)]
 
+    def forget(self, twin: str) -> None:
+        """Remove every version of a twin's state."""
+        with self._store.write() as connection:
+            connection.execute(sql.delete(_STATES).where(_STATES.c.twin == twin))
+
 
 def _state(row: Mapping[Any, Any]) -> State:
     return State(

@@ -120,6 +120,8 @@ events = Table(
     Column("data", Text, nullable=False),
     UniqueConstraint("stream", "id", name="events_once"),
     Index("events_by_stream", "stream", "position"),
+    # A position is never used twice, even after the newest events were removed: runs are tied to it.
+    sqlite_autoincrement=True,
 )
 
 states = Table(

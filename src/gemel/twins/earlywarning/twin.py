@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import xarray as xr
 
+from gemel.base.errors import InvalidInput
 from gemel.core.graph import Dataset, Field, File, Unit, graph, process, progress
 from gemel.thematic import hydro
 
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SEEDS = (0, 1, 2, 3, 4)
-_WARM_UP = np.timedelta64(400, "D")  # a year and more: what a cold state remembers of its beginning is gone by then
 _MISFIT_DAYS = 30
 # Packaged files whose layout is their own; anything else is read as the documented CSV.
 _PACKAGED = {"fulda_climate.csv": "fulda", "bound.txt": "leaf"}
@@ -164,7 +164,7 @@ def plume(forecast: Dataset, state: Dataset) -> Dataset:
 
 
 @process(categories=("hydrology", "alerts"))
-def warnings_of(forecast: Dataset, levels: Dataset, limit: float = 0.3) -> list[Any]:
+def warnings_of(forecast: Dataset, levels: Dataset, limit: float = 0.2) -> list[Any]:
     """Alerts: which level is passed when, with which probability, where the probability reaches the limit.
 
     Args:
@@ -333,7 +333,7 @@ def update(  # noqa: PLR0913 - one parameter for each thing that can be bound
     latitude: float,
     place: str,
     train: str,
-    limit: float = 0.3,
+    limit: float = 0.2,
     state: Dataset | None = None,
 ) -> Dataset:
     """Take in one observed day, and forecast from there."""
@@ -349,7 +349,7 @@ def update(  # noqa: PLR0913 - one parameter for each thing that can be bound
 
 @graph
 def forecast(  # noqa: PLR0913
-    record: File, area: float, latitude: float, place: str, train: str, issued: str, limit: float = 0.3
+    record: File, area: float, latitude: float, place: str, train: str, issued: str, limit: float = 0.2
 ) -> Dataset:
     """Forecast issued at the end of a day, with what was known then and nothing later."""
     data = basin_record(record, area, latitude, place)
@@ -367,7 +367,7 @@ def whatif(  # noqa: PLR0913
     issued: str,
     rain: float = 1.0,
     temperature: float = 0.0,
-    limit: float = 0.3,
+    limit: float = 0.2,
     state: Dataset | None = None,
 ) -> Dataset:
     """Forecast with other weather in the coming days, beside the one without the change."""
@@ -407,8 +407,13 @@ def validate(  # noqa: PLR0913
 
 
 def _replayed(record: xr.Dataset, model: xr.Dataset, day: np.datetime64) -> xr.Dataset:
-    first = max(day - _WARM_UP, record["time"].values[0])
-    known = record.sel(time=slice(first, day))
+    # Always from the record's first day: a state made afresh and one that lived day by day are then the same bits.
+    known = record.sel(time=slice(None, day))
+    if known.sizes["time"] < 2:
+        first = np.datetime_as_string(record["time"].values[0], unit="D")
+        raise InvalidInput(
+            f"The record begins {first}: too late to know the basin on {day}.", hint="Choose a later day."
+        )
     begin = hydro.initial_state(model, known["time"].values[0])
     return hydro.replay(begin, known.isel(time=slice(1, None)), model)
 

@@ -110,6 +110,7 @@ def _events_and_states() -> None:
         sql.Column("recorded", sql.Double(), nullable=False),
         sql.Column("data", sql.Text(), nullable=False),
         sql.UniqueConstraint("stream", "id", name="events_once"),
+        sqlite_autoincrement=True,
     )
     op.create_index("events_by_stream", "events", ["stream", "position"])
     op.create_table(

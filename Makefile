@@ -1,0 +1,57 @@
+# gemel: everything a newcomer or a machine does with a checkout. Needs Python 3.11, make and git.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ONCE   ?=
+
+.PHONY: setup setup-dev system demo test bench check evidence pins clean
+
+setup: $(VENV)/.base        ## what running gemel needs
+setup-dev: $(VENV)/.dev     ## what working on gemel needs
+
+$(VENV)/bin/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+
+$(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/bin/uv
+	@echo "Installing gemel into $(VENV) ..."
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements/base.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements/dev.txt
+	@touch $@
+
+system:                     ## Debian packages for the real servers and the browser in the tests
+	@sh tests/system.sh
+
+demo: setup                 ## a living twin at http://127.0.0.1:8400; ONCE=1: the same job to its end, without a server
+	$(BIN)/gemel up --demo $(if $(ONCE),--once)
+
+check: setup-dev            ## lint, types, layers, fast tests
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not e2e and not chaos"
+
+test: setup-dev system      ## everything, on real servers
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --doctest-modules src/gemel tests
+
+bench: setup-dev            ## each performance claim beside its peer or limit, one JSON object a line
+	$(BIN)/python -m bench
+
+evidence: setup             ## the figures in cards and documents, written to docs/evidence
+	$(BIN)/python docs/evidence/make_earlywarning.py
+
+pins: $(VENV)/bin/uv        ## resolve the pinned requirements anew
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --extra postgres --group dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

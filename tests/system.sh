@@ -1,0 +1,17 @@
+#!/bin/sh
+# Debian packages that the tests use: a browser, a database server, the OpenMP runtime, a font.
+# Installed when we may; otherwise the tests that need them say what is missing.
+set -eu
+missing=""
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
+ldconfig -p 2>/dev/null | grep -q libgomp.so.1 || missing="$missing libgomp1"
+[ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing$missing ..."
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "Missing here (tests that need them are skipped):$missing"
+fi
