@@ -69,7 +69,7 @@ def main(x, option=1.0):
     y = reached(x) + cached(x) + Model().step(x) + TABLE["a"] + ARRAY[0] + SETTINGS.melt + Kind.SNOW.value
     return y if kind or x in KINDS else other.deeper(np.mean(y))
 '''
-OTHER = '''
+OTHER = """
 def deeper(x):
     return deepest(x)
 
@@ -80,7 +80,7 @@ def deepest(x):
 
 def aside(x):
     return x
-'''
+"""
 
 
 @pytest.fixture

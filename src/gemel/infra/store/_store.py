@@ -67,10 +67,12 @@ class Store:
             cursor.execute("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
             try:
                 yield
+                cursor.execute("COMMIT")
             except BaseException:
-                cursor.execute("ROLLBACK")
+                # A full disk has often rolled back already, which must not hide that it is full.
+                with contextlib.suppress(self.engine.dialect.loaded_dbapi.Error):
+                    cursor.execute("ROLLBACK")
                 raise
-            cursor.execute("COMMIT")
 
     def insert(self, table: sql.Table) -> Any:
         """Return an INSERT that the caller may extend with `on_conflict_do_nothing` or `on_conflict_do_update`."""
