@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gemel.core.graph import Dataset, File, graph
-from gemel.twins.earlywarning._forecasting import (
+
+from ._forecasting import (
     advanced,
     doubt_of,
     drought_indicators,
@@ -16,7 +17,7 @@ from gemel.twins.earlywarning._forecasting import (
     state_or_standing,
     warnings_of,
 )
-from gemel.twins.earlywarning._model import (
+from ._model import (
     basin_record,
     calibrated,
     flood_levels,
@@ -24,7 +25,7 @@ from gemel.twins.earlywarning._model import (
     runoff_model,
     thresholds_of,
 )
-from gemel.twins.earlywarning._validation import figures_of, forecast_figures, rotation
+from ._validation import figures_of, forecast_figures, rotation
 
 
 def _trained(record: Any, period: Any) -> Any:
