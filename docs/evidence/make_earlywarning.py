@@ -140,6 +140,7 @@ def blocks(lines: Sequence[Line]) -> dict[str, str]:
         "made": _made(lines),
         "parameters": _parameters(),
         "checks": _checks(lines),
+        "models": _model_table(lines),
         "splits": _split_table(lines),
         "leads": _lead_table([line for line in lines if line.get("basin") == "Fulda"]),
         "second": _lead_table([line for line in lines if line.get("basin") == "second basin"]),
@@ -200,6 +201,11 @@ def _checks(lines: Sequence[Line]) -> str:
         bar = f"{line['comparison']} {line['bar']}"
         rows.append((f"`{line['id']}`", line["title"], value, bar, "passed" if line["passed"] else "**not passed**"))
     return _rows(("check", "what is judged", "value", "bar", "verdict"), rows)
+
+
+def _model_table(lines: Sequence[Line]) -> str:
+    rows = [(line["of"], f"{line['nse']:.3f}", f"{line['kge']:.3f}") for line in _of(lines, "model")]
+    return _rows(("simulation of the test years", "NSE", "KGE"), rows)
 
 
 def _split_table(lines: Sequence[Line]) -> str:

@@ -34,6 +34,7 @@ class RunSettings:
 
     workers: int = 0  # 0: one per processor, four at least
     lease: str = "10 s"  # an engine silent for so long is taken for dead
+    keep_updates: int = 100  # so many live updates keep all their results; older ones keep state and record
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from gemel.base.errors import GemelError
+from gemel.core.stream import finite
 
 STATUS = {
     "input.invalid": 400,
@@ -66,6 +67,6 @@ def plain_problem(status: int, detail: str, code: str, hint: str | None = None) 
 
 def problem_response(document: Mapping[str, Any]) -> Response:
     """Return the HTTP response of a problem document."""
-    body = json.dumps(document, default=str, ensure_ascii=False)
+    body = json.dumps(finite(document), default=str, ensure_ascii=False)
     headers = {"WWW-Authenticate": "Bearer"} if document["status"] == 401 else {}
     return Response(body, document["status"], headers, MEDIA_TYPE)

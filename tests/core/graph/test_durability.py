@@ -1,6 +1,5 @@
 """Damage: a corrupted result is found and computed again, and a full disk loses nothing."""
 
-# ruff: noqa: F722, F821, UP037
 from __future__ import annotations
 
 import contextlib

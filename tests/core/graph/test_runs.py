@@ -1,6 +1,5 @@
 """Runs: what is recorded, what is skipped, what happens side by side, and what a failure leaves behind."""
 
-# ruff: noqa: F722, F821, UP037
 from __future__ import annotations
 
 import logging

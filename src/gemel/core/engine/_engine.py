@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +49,7 @@ class Engine:
         workers = settings.runs.workers or max(4, os.cpu_count() or 1)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="gemel-step")
         journal = Journal(store, self.results)
-        self.runs = Runs(journal, Services(journal, self.results, pool, {}), self._presence)
+        self.runs = Runs(journal, Services(journal, self.results, pool, {}), self._presence, settings.runs.keep_updates)
         self.log = SqlEventLog(store)
         self.states = StateStore(store)
         self.reports = ReportStore(store)
@@ -296,11 +297,13 @@ class Engine:
         path = self.settings.home / "signing-key.pem"
         if path.exists():
             return OKPKey.import_key(path.read_bytes())
-        key = OKPKey.generate_key("Ed25519")
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(key.as_pem(private=True))
-        return key
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".signing-key-") as fresh:
+            fresh.write(OKPKey.generate_key("Ed25519").as_pem(private=True))
+            fresh.flush()
+            # A link appears whole or not at all: of two engines, one makes the key and both use it.
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh.name, path)
+        return OKPKey.import_key(path.read_bytes())
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gemel.base.clock import iso, parse_duration
-from gemel.base.errors import GemelError, TwinInvalid
+from gemel.base.errors import GemelError, NotFound, StoreUnavailable, TwinInvalid
 from gemel.base.ids import new_id
 from gemel.base.plugins import plugins
 from gemel.base.units import parse_quantity
@@ -57,7 +58,8 @@ class LiveTwin:
 
     Rules: an observation with an id seen before is a duplicate and changes nothing; one that is not later than the
     state is late: it is kept in the log and counted, and the state is not rewound; a null value, or an instant that
-    is missing, is a gap: the state moves on without it.
+    is missing, is a gap: the state moves on without it. An update that fails is told as a problem, and the next
+    observation is tried.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class LiveTwin:
         self._log, self._states = stores
         self._load = load
         self._overrides = dict(options or {})
+        self._keep = runs.keep_updates
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._counts = {"late": 0, "duplicates": 0, "gaps": 0}
         self._arrived: float | None = None
         self._misfit: Mapping[str, Any] | None = None
-        self._problem: Mapping[str, Any] | None = None
+        self._problems: dict[str, Mapping[str, Any]] = {}
+        self._worked_on: dict[str, int] = {}  # log position by source
         self._told = "not-live"
 
     @property
@@ -111,15 +115,14 @@ class LiveTwin:
             thread.join(timeout=10.0)
 
     def wait_finished(self) -> None:
-        """Return when every source has ended and each of its observations has been worked on."""
+        """Return when every source has ended and each of its observations has been worked on, or at a problem."""
         for thread in self._threads:
-            if thread.name.startswith("source-"):
-                thread.join()
+            while thread.name.startswith("source-") and thread.is_alive() and not self._problems:
+                thread.join(_LOOK_SECONDS / 10)
         for trigger in self.twin.manifest.triggers:
             last = self._log.last(self._observations(trigger.on))
-            while last and not self._stop.is_set() and self._problem is None:
-                state = self._states.latest(self.twin.id)
-                if state is not None and state.cause >= last[-1].position:
+            while last and not self._stop.is_set() and not self._problems:
+                if self._worked_on.get(trigger.on, 0) >= last[-1].position:
                     break
                 self._stop.wait(_LOOK_SECONDS / 10)
 
@@ -136,7 +139,7 @@ class LiveTwin:
             run=state.run if state else None,
             last_observation=last,
             misfit=self._misfit,
-            problem=self._problem,
+            problem=next(iter(list(self._problems.values())), None),
             **self._counts,
         )
 
@@ -160,7 +163,13 @@ class LiveTwin:
 
     def _filled(self, value: Any) -> Any:
         # "{live_from}" in an option stands for the setting of that name, so that an instance need only change settings.
-        return value.format_map(self.twin.manifest.settings) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            return value.format_map(self.twin.manifest.settings)
+        except (LookupError, ValueError, AttributeError) as error:
+            message = f"Option '{value}' of a source of twin '{self.twin.id}' names no setting: {error}."
+            raise TwinInvalid(message, hint="Declare it under [settings].") from error
 
     def _spawn(self, name: str, target: Any) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -175,22 +184,34 @@ class LiveTwin:
         return max((found[-1].time for found in events if found), default=None)
 
     def _ingest(self, name: str, source: Source) -> None:
+        where = f"Source '{name}'"
+        while not self._stop.is_set():
+            try:
+                self._take_in(name, source)
+                return
+            except StoreUnavailable as error:
+                # Read again from the last observation that is on disk, as soon as there is a disk to write to.
+                self._stumble(where, error)
+                self._stop.wait(_LOOK_SECONDS)
+            except Exception as error:  # whatever a driver raises ends this source, and people must see why
+                self._stumble(where, error)
+                return
+
+    def _take_in(self, name: str, source: Source) -> None:
         stream = self._observations(name)
         sync = parse_duration(self.twin.manifest.physical.sync)
         last = self._log.last(stream)
         previous = last[-1].time if last else None
-        try:
-            for event in source.events(previous):
-                if self._stop.is_set():
-                    return
-                self._arrived = time.monotonic()
-                if self._log.append(stream, event) is None:
-                    self._counts["duplicates"] += 1
-                    continue
-                self._note_gap(event, previous, sync)
-                previous = event.time if previous is None else max(previous, event.time)
-        except GemelError as error:
-            self._stumble(f"Source '{name}'", error)
+        for event in source.events(previous):
+            if self._stop.is_set():
+                return
+            self._arrived = time.monotonic()
+            if self._log.append(stream, event) is None:
+                self._counts["duplicates"] += 1
+                continue
+            self._problems.pop(f"Source '{name}'", None)
+            self._note_gap(event, previous, sync)
+            previous = event.time if previous is None else max(previous, event.time)
 
     def _note_gap(self, event: Event, previous: datetime | None, sync: timedelta) -> None:
         missing = previous is not None and event.time - previous > 1.5 * sync
@@ -200,27 +221,47 @@ class LiveTwin:
             self._counts["gaps"] += 1
 
     def _follow(self, trigger: TriggerSpec) -> None:
-        stream = self._observations(trigger.on)
-        state = self._states.latest(self.twin.id)
-        position = state.cause if state else 0
+        where = f"Trigger on '{trigger.on}'"
         while not self._stop.is_set():
-            for event in self._log.wait(stream, position, _LOOK_SECONDS):
-                if self._stop.is_set():
-                    return
-                try:
-                    self._handle(trigger, event)
-                except GemelError as error:
-                    self._stumble(f"Trigger on '{trigger.on}'", error)
-                    if self._stop.wait(_LOOK_SECONDS):
-                        return
-                position = event.position
-            self._tell_freshness()
+            try:
+                self._catch_up(trigger, where)
+                self._tell_freshness()
+            except StoreUnavailable as error:
+                # Nothing is skipped for a store that is away for a moment: the same observation is tried again.
+                self._stumble(where, error)
+                self._stop.wait(_LOOK_SECONDS)
+
+    def _catch_up(self, trigger: TriggerSpec, where: str) -> None:
+        if trigger.on not in self._worked_on:
+            self._worked_on[trigger.on] = self._resume()
+        for event in self._log.wait(self._observations(trigger.on), self._worked_on[trigger.on], _LOOK_SECONDS):
+            if self._stop.is_set():
+                return
+            try:
+                self._handle(trigger, event)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # what one observation made us stumble over must not end the following
+                self._stumble(where, error)
+            self._worked_on[trigger.on] = event.position
+
+    def _resume(self) -> int:
+        state = self._states.latest(self.twin.id)
+        if state is None:
+            return 0
+        # An engine that died just after saving this state may not have told it; events told already stay as they are.
+        with contextlib.suppress(NotFound):
+            self._announce(self._runs.journal.get(state.run), state)
+        return state.cause
 
     def _handle(self, trigger: TriggerSpec, event: Event) -> None:
         state = self._states.latest(self.twin.id)
+        if state is not None and event.position <= state.cause:
+            return  # another engine on this store was faster
         if state is not None and event.time <= state.valid:
             self._counts["late"] += 1
-            self._tell("gemel.twin.late-observation", {"observation": iso(event.time), "state": iso(state.valid)})
+            times = {"observation": iso(event.time), "state": iso(state.valid)}
+            self._tell("gemel.twin.late-observation", times, identity=f"late-{event.position}")
             return
         graph = self.twin.graph(trigger.run)
         observation = {"time": iso(event.time), **event.data}
@@ -232,28 +273,30 @@ class LiveTwin:
         run = self._runs.wait(self._runs.start(self.twin, graph, arguments, cause=cause))
         if run.state != "finished":
             if not self._stop.is_set():
-                self._problem = run.error
+                self._problems[f"Trigger on '{trigger.on}'"] = run.error or {"message": f"The update was {run.state}."}
             return
+        self._problems.pop(f"Trigger on '{trigger.on}'", None)
         self._advance(run, event)
 
     def _advance(self, run: Run, event: Event) -> None:
         document = {output.name: {"from_result": output.key} for output in run.outputs}
         state = self._states.save(self.twin.id, event.time, run.id, event.position, document)
-        if state is None:
-            return
-        self._problem = None
-        self._judge(run)
+        if state is not None:
+            self._announce(run, state)
+
+    def _announce(self, run: Run, state: State) -> None:
+        self._judge(run, state)
         self._tell(
             "gemel.twin.updated",
             {"sequence": state.sequence, "clock": iso(state.valid), "run": run.id},
-            identity=f"updated-{state.sequence}",
+            identity=f"updated-{state.cause}",
         )
         self._alert(run, state)
 
-    def _judge(self, run: Run) -> None:
+    def _judge(self, run: Run, state: State) -> None:
         if not any(output.name == "misfit" for output in run.outputs):
             return
-        found = dict(self._load(run, "misfit"))
+        found = {name: _finite(value) for name, value in dict(self._load(run, "misfit")).items()}
         declared = self.twin.manifest.physical.fidelity.get(str(found.get("variable", "")))
         value = found.get("value")
         diverged = bool(
@@ -264,12 +307,13 @@ class LiveTwin:
         was = bool(self._misfit and self._misfit.get("diverged"))
         self._misfit = found | {"declared": declared, "diverged": diverged}
         if diverged != was:
-            self._tell("gemel.twin.diverged" if diverged else "gemel.twin.converged", dict(self._misfit))
+            kind = "diverged" if diverged else "converged"
+            self._tell(f"gemel.twin.{kind}", dict(self._misfit), identity=f"{kind}-{state.cause}")
 
     def _alert(self, run: Run, state: State) -> None:
         if any(output.name == "alerts" for output in run.outputs):
             for number, alert in enumerate(self._load(run, "alerts")):
-                identity = f"alert-{state.sequence}-{number}"
+                identity = f"alert-{state.cause}-{number}"
                 self._tell("gemel.twin.alert", dict(alert) | {"run": run.id}, identity=identity)
 
     def _freshness(self, age: float | None) -> str:
@@ -298,9 +342,10 @@ class LiveTwin:
             self._told = now
             self._tell("gemel.twin.freshness", {"state": now})
 
-    def _stumble(self, where: str, error: GemelError) -> None:
+    def _stumble(self, where: str, cause: Exception) -> None:
+        error = cause if isinstance(cause, GemelError) else GemelError(f"{where}: {type(cause).__name__}: {cause}")
         _log.warning("%s of twin %s: %s", where, self.twin.id, error.message)
-        self._problem = error.document()
+        self._problems[where] = error.document()
         with contextlib.suppress(GemelError):
             self._tell("gemel.twin.problem", {"where": where, **error.document()})
 
@@ -308,3 +353,7 @@ class LiveTwin:
         source = f"/twins/{self.twin.id}"
         event = Event(identity or new_id("event"), kind, source, datetime.now(UTC), data, subject=self.twin.id)
         self._log.append(self.stream, event)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

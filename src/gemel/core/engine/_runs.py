@@ -7,7 +7,7 @@ import platform
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -57,8 +57,9 @@ class _Active:
 class Runs:
     """The runs of one engine."""
 
-    def __init__(self, journal: Journal, services: Services, presence: Presence) -> None:
+    def __init__(self, journal: Journal, services: Services, presence: Presence, keep_updates: int = 100) -> None:
         self.journal = journal
+        self.keep_updates = keep_updates
         self._services = services
         self._presence = presence
         self._drivers = ThreadPoolExecutor(16, thread_name_prefix="gemel-run")
@@ -107,8 +108,10 @@ class Runs:
         deadline = None if timeout is None else time.monotonic() + timeout
         for active in self._until_done(run_id, deadline):
             if active is not None:
-                yield from active.changes[seen:]
-                seen = len(active.changes)
+                # More may be told while the listener is busy with these, so only what was handed on counts as seen.
+                fresh = active.changes[seen:]
+                seen += len(fresh)
+                yield from fresh
         active = self._active.get(run_id)
         if active is not None:
             yield from active.changes[seen:]
@@ -116,10 +119,17 @@ class Runs:
     def cancel(self, run_id: str) -> Run:
         """Return the run after asking for its end; a finished run stays as it is."""
         run = self.journal.get(run_id)
-        if not run.finished:
+        if self._adopt(run):
+            # Its engine is dead: nobody else would heed the request.
+            self.journal.finish(run_id, "cancelled", None, ())
+        elif not run.finished:
             self.journal.request_cancel(run_id)
             self.heed_cancellations()
         return self.wait(run_id, 5.0)
+
+    def drop_results(self, run_id: str, keep: Collection[str]) -> None:
+        """Remove results that only this run made and used, except those in `keep`; its record stays."""
+        self._services.results.drop_own(run_id, keep)
 
     def heed_cancellations(self) -> None:
         """Stop those of our runs whose cancellation was asked for, here or by another process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +139,22 @@ class ResultStore:
             self._remembered.move_to_end(identity)
             while len(self._remembered) > _REMEMBERED_COUNT:
                 self._remembered.popitem(last=False)
+
+    def drop_own(self, run_id: str, keep: Collection[str]) -> int:
+        """Return how many results were removed that only this run made and used, except those in `keep`."""
+        steps, others = schema.steps, schema.steps.alias()
+        shared = sql.exists().where(others.c.key == steps.c.key, others.c.run != run_id)
+        own = sql.select(steps.c.key).where(steps.c.run == run_id, steps.c.key.is_not(None), ~shared)
+        with self._store.write() as connection:
+            keys = [key for key in connection.execute(own).scalars() if key not in keep]
+            external = sql.select(_FIELDS.digest).where(_FIELDS.key.in_(keys), _FIELDS.inline.is_(None))
+            digests = list(connection.execute(external).scalars())
+            removed = connection.execute(sql.delete(schema.results).where(_FIELDS.key.in_(keys))).rowcount
+            left = sql.select(_FIELDS.digest).where(_FIELDS.digest.in_(digests))
+            used = set(connection.execute(left).scalars())
+        for digest in set(digests) - used:
+            self._files.path(digest).unlink(missing_ok=True)
+        return int(removed)
 
     def forget(self, key: str) -> None:
         """Remove the row of a damaged result, so that the step is computed anew."""

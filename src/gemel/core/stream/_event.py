@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,3 +68,16 @@ class Event:
             raise InvalidInput("The event's data is not an object.", hint='Write "data": {"name": value}.')
         time = parse_instant(document["time"])
         return cls(document["id"], document["type"], document["source"], time, data, document.get("subject"))
+
+
+def finite(value: Any) -> Any:
+    """Return JSON values with null where a number is not finite: JSON has no word for NaN.
+
+    >>> finite({"flow": float("nan"), "rain": [1.0]})
+    {'flow': None, 'rain': [1.0]}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sql
 
-from gemel.core.stream._event import Event
+from gemel.core.stream._event import Event, finite
 from gemel.infra.store import Store, schema
 
 _EVENTS = schema.events
@@ -41,6 +41,7 @@ class SqlEventLog:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._changed = threading.Condition()
+        self._appended = 0
 
     def append(self, stream: str, event: Event) -> int | None:
         """Return the event's position once it is durable, or None when its id is already in the stream."""
@@ -53,11 +54,15 @@ class SqlEventLog:
             "subject": event.subject,
             "time": event.time.timestamp(),
             "recorded": time.time(),
-            "data": json.dumps(dict(event.data)),
+            "data": json.dumps(finite(event.data)),
         }
         with self._store.write() as connection:
+            if self._store.dialect == "postgresql":
+                # Writers of one stream take turns: a reader that saw a position must never miss a lower one.
+                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(sql.func.hashtext(stream))))
             position = connection.execute(insert.returning(_EVENTS.c.position), row).scalar()
         with self._changed:
+            self._appended += 1
             self._changed.notify_all()
         return None if position is None else int(position)
 
@@ -79,12 +84,14 @@ class SqlEventLog:
         """Return the events after a position as soon as there are any, or nothing when the time is up."""
         deadline = time.monotonic() + timeout
         while True:
+            appended = self._appended
             found = self.read(stream, after)
             left = deadline - time.monotonic()
             if found or left <= 0:
                 return found
             with self._changed:
-                self._changed.wait(min(left, _LOOK_AGAIN_SECONDS))
+                # What was appended since we read has been told already, so it is looked for before waiting.
+                self._changed.wait_for(lambda seen=appended: self._appended != seen, min(left, _LOOK_AGAIN_SECONDS))
 
     def forget(self, stream: str) -> None:
         """Remove every event of a stream."""

@@ -35,21 +35,30 @@ class Replay:
             if option not in _OPTIONS:
                 hint = did_you_mean(option, _OPTIONS) or f"It takes: {', '.join(_OPTIONS)}."
                 raise InvalidInput(f"Source '{context.name}' (replay) has no option '{option}'.", hint=hint)
+        for option in ("dataset", "reader"):
+            if option not in context.options:
+                hint = f"Add {option} under [sources.{context.name}]."
+                raise InvalidInput(f"Source '{context.name}' (replay) names no {option}.", hint=hint)
+        count = context.options.get("count")
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 0):
+            raise InvalidInput(f"Source '{context.name}' (replay): count = {count!r} is not a number of instants.")
+        self._start, self._end = (_instant(context, name) for name in ("start", "end"))
         self._pace = _pace(str(context.options.get("speed", "1 d/s")))
 
     def events(self, after: datetime | None) -> Iterator[Event]:
         """Yield one observation per instant of the record, paced; NaN becomes null."""
         options = self._context.options
         record = self._context.read(str(options["reader"]), str(options["dataset"]))
-        start, end = (parse_instant(str(options[name])) if name in options else None for name in ("start", "end"))
         left = int(options.get("count", len(record["time"])))
         previous: datetime | None = None
         for index, stamp in enumerate(record["time"].values):
             instant = datetime.fromtimestamp(stamp.astype("datetime64[s]").astype(int), UTC)
-            if (start and instant < start) or (after and instant <= after):
+            if (self._start and instant < self._start) or (after and instant <= after):
                 continue
             left -= 1
-            if left < 0 or (end and instant > end) or self._context.stop.wait(self._delay(previous, instant)):
+            if left < 0 or (self._end and instant > self._end):
+                return
+            if self._context.stop.wait(self._delay(previous, instant)):
                 return
             previous = instant
             yield self._event(record.isel(time=index), instant)
@@ -69,10 +78,17 @@ def _pace(text: str) -> timedelta | None:
     if text == "max":
         return None
     amount, slash, per = text.partition("/")
-    if not slash:
+    if not (slash and amount.strip() and per.strip()):
         raise InvalidInput(f"'{text}' is not a speed.", hint="Write time per time, like '1 d/s', or 'max'.")
     second = parse_duration(per if per.strip()[0].isdigit() else f"1 {per}")
-    return parse_duration(amount) / second.total_seconds()
+    pace = parse_duration(amount) / second.total_seconds() if second else timedelta(0)
+    if not pace:
+        raise InvalidInput(f"'{text}' is not a speed: nothing would ever be played.", hint="Write 1 d/s, or max.")
+    return pace
+
+
+def _instant(context: SourceContext, name: str) -> datetime | None:
+    return parse_instant(str(context.options[name])) if name in context.options else None
 
 
 def _plain(value: np.ndarray[Any, Any]) -> float | None:

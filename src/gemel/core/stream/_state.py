@@ -68,6 +68,13 @@ class StateStore:
         found = self.history(twin, 1)
         return found[-1] if found else None
 
+    def get(self, twin: str, sequence: int) -> State | None:
+        """Return one version, or None when there is no such."""
+        query = sql.select(_STATES).where(_STATES.c.twin == twin, _STATES.c.sequence == sequence)
+        with self._store.read() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else _state(row)
+
     def as_of(self, twin: str, instant: datetime) -> State | None:
         """Return what the twin knew of the physical twin at `instant`: the last version valid then or before."""
         query = sql.select(_STATES).where(_STATES.c.twin == twin, _STATES.c.valid <= instant.timestamp())

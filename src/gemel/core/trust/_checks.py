@@ -140,7 +140,7 @@ def pick(outputs: Mapping[str, Any], path: str) -> Any:
 def _numbers(value: Any) -> list[float]:
     values = value if isinstance(value, (list, tuple)) else [value]
     numbers = [float(item) for item in values if isinstance(item, (int, float)) and not isinstance(item, bool)]
-    if not numbers or len(numbers) != len(values) or any(math.isnan(number) for number in numbers):
+    if not numbers or len(numbers) != len(values) or not all(map(math.isfinite, numbers)):
         raise InvalidInput(f"{value!r} is not a number that can be judged.")
     return numbers
 

@@ -125,6 +125,8 @@ def _extract(archive: zipfile.ZipFile, name: str, digest: str, folder: Path) -> 
     target = (folder / name).resolve()
     if not target.is_relative_to(folder.resolve()):
         raise InvalidInput(f"The crate wants to write outside its folder: '{name}'.")
+    if name not in archive.namelist():
+        raise ResultCorrupt(f"'{name}' is missing from the crate.", hint="Pull it again.")
     if archive.getinfo(name).file_size > _MEMBER_LIMIT:
         raise InvalidInput(f"'{name}' in the crate is larger than 1 GiB.")
     data = archive.read(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from gemel.base.errors import StoreUnavailable
@@ -24,11 +25,8 @@ def read_token(home: Path) -> str:
     path = token_path(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            # O_EXCL: of two engines that start together, one makes the token and the other reads it.
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as stream:
-                stream.write(secrets.token_urlsafe(32))
+        if not path.exists():
+            _make(path)
         if path.stat().st_mode & 0o077:
             raise StoreUnavailable(f"Others can read {path}.", hint=f"chmod 600 {path}")
         token = path.read_text(encoding="utf-8").strip()
@@ -39,3 +37,12 @@ def read_token(home: Path) -> str:
     if not token:
         raise StoreUnavailable(f"The token {path} is empty.", hint=f"rm {path}")
     return token
+
+
+def _make(path: Path) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".token-") as fresh:  # mode 0600
+        fresh.write(secrets.token_urlsafe(32))
+        fresh.flush()
+        # A link appears whole or not at all: of two engines that start together, one makes the token and both read it.
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh.name, path)

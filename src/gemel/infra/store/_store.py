@@ -18,6 +18,8 @@ from gemel.base.plugins import require
 from gemel.infra.store._migrate import migrate
 
 _BUSY_MILLISECONDS = 30_000
+# SQLSTATE classes in which PostgreSQL says that it cannot serve, and why: connection, password, database, resources, shutdown.
+_UNREACHABLE = ("08", "28", "3D", "53", "57P")
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,12 @@ def open_store(url: str) -> Store:
         StoreUnavailable: The database cannot be opened.
     """
     engine = _postgresql(url) if url.startswith("postgresql") else _sqlite(url)
-    with _translated(engine):
-        migrate(engine)
+    try:
+        with _translated(engine):
+            migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return Store(engine)
 
 
@@ -145,20 +151,25 @@ def _translated(engine: Engine) -> Iterator[None]:
         yield
     except (sql.exc.DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         cause = getattr(error, "orig", error)
+        code, text = _told(cause)
         where = engine.url.render_as_string(hide_password=True)
-        if "disk is full" in str(cause) or "No space left" in str(cause):
+        if "disk is full" in text or "No space left" in text:
             hint = "Free some space or move GEMEL_HOME, then run again: finished steps are kept."
             raise StoreFull(f"The disk that holds {where} is full.", hint=hint) from error
-        if "not a database" in str(cause):
+        if "not a database" in text:
             raise StoreUnavailable(
                 f"{where} is not a gemel store.", hint="Move the file away and try again."
             ) from error
-        if type(cause).__name__ in ("OperationalError", "InterfaceError") or _unreachable(cause):
-            raise StoreUnavailable(f"The store {where} cannot be used: {cause}.", hint="gemel doctor") from error
+        if "malformed" in text:
+            raise StoreUnavailable(
+                f"{where} is damaged: {text}.", hint="Restore it from a copy, or move it away."
+            ) from error
+        if type(cause).__name__ in ("OperationalError", "InterfaceError") or code.startswith(_UNREACHABLE):
+            raise StoreUnavailable(f"The store {where} cannot be used: {text}.", hint="gemel doctor") from error
         raise
 
 
-def _unreachable(cause: BaseException) -> bool:
-    """Return whether PostgreSQL itself said that it cannot serve: shutdown, lost connection, out of resources."""
+def _told(cause: BaseException) -> tuple[str, str]:
+    """Return PostgreSQL's SQLSTATE, empty for SQLite, and the message in words."""
     told = cause.args[0] if cause.args and isinstance(cause.args[0], dict) else {}
-    return str(told.get("C", "")).startswith(("57P", "08", "53"))
+    return str(told.get("C", "")), str(told.get("M", cause))

@@ -69,6 +69,7 @@ steps = Table(
     Column("seconds", Double),
     Column("ingredients", Text),
     Column("error", Text),
+    Index("steps_by_key", "key"),
 )
 
 results = Table(

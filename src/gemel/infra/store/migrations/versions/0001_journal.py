@@ -94,6 +94,7 @@ def _runs_and_results() -> None:
         sql.Column("level", sql.String(10), nullable=False),
         sql.Column("message", sql.Text(), nullable=False),
     )
+    op.create_index("steps_by_key", "steps", ["key"])
     op.create_index("logs_by_run", "logs", ["run", "position"])
 
 
