@@ -10,7 +10,8 @@ would expect, so `except ValueError` around a bad graph works.
      │   ├─ GraphInvalid              │   └─ Unauthenticated          │   ├─ StoreFull
      │   ├─ TwinInvalid               ├─ StepFailed (RuntimeError)    │   └─ ResultCorrupt
      │   ├─ UnitMismatch              │   └─ StepTimeout (TimeoutError)
-     │   └─ OutOfBounds               ├─ PluginBroken (ImportError)   ├─ PortInUse (OSError)
+     │   ├─ OutOfBounds               ├─ PluginBroken (ImportError)   ├─ PortInUse (OSError)
+     │   └─ ProcessRefused            │
      └─ CheckFailed (AssertionError)  │   └─ MissingExtra             └─ EngineStopped (RuntimeError)
 """
 
@@ -85,6 +86,12 @@ class OutOfBounds(InvalidInput):
     """A value lies outside the bounds that were declared for it."""
 
     code = "input.out-of-bounds"
+
+
+class ProcessRefused(InvalidInput):
+    """A process refuses its arguments for a reason that its specification names (`context["exception"]`)."""
+
+    code = "process.refused"
 
 
 class NotFound(GemelError, LookupError):

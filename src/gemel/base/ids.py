@@ -11,6 +11,7 @@ from typing import Any
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHUNK = 1 << 20
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def new_id(prefix: str) -> str:
@@ -35,7 +36,7 @@ def canonical_json(value: Any) -> bytes:
     >>> canonical_json({"b": 1, "a": [1.5, None]})
     b'{"a":[1.5,null],"b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def digest_bytes(data: bytes) -> str:

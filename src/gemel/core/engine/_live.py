@@ -282,7 +282,15 @@ class LiveTwin:
         document = {output.name: {"from_result": output.key} for output in run.outputs}
         state = self._states.save(self.twin.id, event.time, run.id, event.position, document)
         if state is not None:
+            self._retain(state)
             self._announce(run, state)
+
+    def _retain(self, state: State) -> None:
+        # A twin that lives for years must not fill the disk with every forecast it ever made.
+        old = self._states.get(self.twin.id, state.sequence - self._keep)
+        if old is not None:
+            kept = {value["from_result"] for name, value in old.document.items() if name == "state"}
+            self._runs.drop_results(old.run, kept)
 
     def _announce(self, run: Run, state: State) -> None:
         self._judge(run, state)

@@ -24,6 +24,7 @@ from gemel.core.graph._results import ResultStore, StoredResult
 from gemel.core.graph._step import Handle, Ingredients, Outcome, Performer, blame, ingredients_of
 
 _TICK_SECONDS = 0.25
+_ENCODER = json.JSONEncoder(default=str)
 _QUICK_SECONDS = 0.002  # a process this fast last time is not worth the way to another thread
 
 
@@ -258,7 +259,7 @@ class Execution:
 
     def _record(self, step: PlannedStep, key: str | None, **fields: Any) -> StepRecord:
         found = self._ingredients.get(step.id)
-        ingredients = json.dumps(found.document(), default=str) if found else None
+        ingredients = _ENCODER.encode(found.document()) if found else None
         started = fields.pop("started", None) or time.time()
         return StepRecord(
             self._run, step.id, step.process.id, key=key, ingredients=ingredients, started=started, **fields

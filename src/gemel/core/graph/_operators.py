@@ -5,7 +5,7 @@ Where an operand is null the result is null, as the openEO process specification
 
 from __future__ import annotations
 
-from gemel.base.errors import InvalidInput, did_you_mean
+from gemel.base.errors import InvalidInput, ProcessRefused, did_you_mean
 from gemel.core.graph._process import process
 from gemel.core.graph._recording import register_builtin
 from gemel.core.graph._types import Dataset, Field
@@ -52,13 +52,20 @@ def multiply(x: Operand, y: Operand) -> Operand:
 @register_builtin
 @process(durable=False, categories=("math",))
 def divide(x: Operand, y: Operand) -> Operand:
-    """Quotient of two numbers or fields.
+    """Quotient of two numbers or fields; a field divided by zero is infinite or NaN there.
 
     Args:
         x: The dividend.
         y: The divisor.
+
+    Raises:
+        ProcessRefused: `DivisionByZero`, when the divisor is the number zero.
     """
-    return None if x is None or y is None else x / y
+    if x is None or y is None:
+        return None
+    if isinstance(y, (int, float)) and y == 0:
+        raise ProcessRefused("Division by zero is not supported.", exception="DivisionByZero")
+    return x / y
 
 
 @register_builtin

@@ -13,6 +13,8 @@ from gemel.core.graph._process import Process
 from gemel.core.graph._registry import Registry
 
 _DEPTH = 32  # graphs used as processes inside graphs; deeper than this is taken for a graph that holds itself
+# Names that the openEO specification gives to what a process hands to its child process.
+_CHILD_PARAMETERS = frozenset({"x", "y", "data", "index", "label", "context", "value", "parameters"})
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,28 @@ def _fill(value: Any, arguments: Mapping[str, Any], results: Mapping[str, str]) 
             return arguments[value["from_parameter"]]
         if len(value) == 1 and "from_node" in value:
             return {"from_node": results[value["from_node"]]}
+        if "process_graph" in value:
+            return _fill_child(value, arguments)
         return {key: _fill(item, arguments, results) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_fill(item, arguments, results) for item in value]
     return value
 
 
+def _fill_child(value: Any, arguments: Mapping[str, Any]) -> Any:
+    # A child process sees its own parameters first, and behind them those of the graph it stands in.
+    if isinstance(value, Mapping):
+        name = value.get("from_parameter") if len(value) == 1 else None
+        if name is not None:
+            return arguments[name] if name in arguments and name not in _CHILD_PARAMETERS else value
+        return {key: _fill_child(item, arguments) for key, item in value.items()}
+    return [_fill_child(item, arguments) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _sources(value: Any) -> list[str]:
     if isinstance(value, Mapping):
+        if "process_graph" in value:
+            return []
         if len(value) == 1 and "from_node" in value:
             return [value["from_node"]]
         return [source for item in value.values() for source in _sources(item)]

@@ -129,6 +129,8 @@ def _ingredient(value: Any, handles: Mapping[str, Handle], results: ResultStore)
             return {"input": handles[value["from_node"]].digest}
         if len(value) == 1 and "from_result" in value:
             return {"input": results.get(value["from_result"]).digest}
+        if "process_graph" in value:
+            return value
         return {name: _ingredient(item, handles, results) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_ingredient(item, handles, results) for item in value]
@@ -217,6 +219,8 @@ class Performer:
                 return handles[value["from_node"]].load(self._results)
             if len(value) == 1 and "from_result" in value:
                 return self._results.load(self._results.get(value["from_result"]))
+            if "process_graph" in value:
+                return value
             return {name: self._argument(item, handles, False) for name, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._argument(item, handles, False) for item in value]

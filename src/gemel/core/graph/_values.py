@@ -22,6 +22,7 @@ _INDEX = "gemel_index"  # number of rows, and names of the columns that were a t
 _TIME = "gemel_time_unit"  # finest resolution of the instants inside, which decoding must not change
 _MISSING = "gemel_missing_"  # prefix of the mask beside a text column with gaps: NetCDF knows no missing text
 _RESOLUTIONS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _LAZY_BYTES = 64 << 20  # stored results larger than this are opened in chunks instead of read whole
 
 
@@ -238,7 +239,7 @@ def _check_attributes(dataset: xr.Dataset) -> None:
 
 def _json(value: Any) -> bytes:
     try:
-        return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False).encode()
+        return _ENCODER.encode(_plain(value)).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInput(
             f"A {type(value).__name__} cannot travel between processes: {error}.",

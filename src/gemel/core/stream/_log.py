@@ -90,8 +90,8 @@ class SqlEventLog:
             if found or left <= 0:
                 return found
             with self._changed:
-                # What was appended since we read has been told already, so it is looked for before waiting.
-                self._changed.wait_for(lambda seen=appended: self._appended != seen, min(left, _LOOK_AGAIN_SECONDS))
+                if self._appended == appended:  # else something came between reading and waiting: look at once
+                    self._changed.wait(min(left, _LOOK_AGAIN_SECONDS))
 
     def forget(self, stream: str) -> None:
         """Remove every event of a stream."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from gemel.base import units
 from gemel.base.errors import GemelError, InvalidInput, OutOfBounds, UnitMismatch, not_found
-from gemel.core.graph import Graph
+from gemel.core.graph import Graph, Parameter
 from gemel.core.twin._manifest import ParameterSpec
 from gemel.core.twin._package import Twin
 
@@ -15,7 +15,8 @@ from gemel.core.twin._package import Twin
 def resolve(twin: Twin, graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments to run `graph` with: `given` first, then the twin's parameters, settings and datasets.
 
-    A number is in the parameter's own unit; a text may carry another unit (``"130 %"``, ``"1.5 K"``).
+    A number is in the unit that `twin.toml` declares; a text may carry another one (``"130 %"``, ``"1.5 K"``). The graph
+    gets it in the unit of its own parameter.
 
     Raises:
         NotFound: A name is neither a parameter of the twin nor of the graph.
@@ -30,7 +31,8 @@ def resolve(twin: Twin, graph: Graph, given: Mapping[str, Any]) -> dict[str, Any
     arguments: dict[str, Any] = {}
     for name, parameter in wanted.items():
         if name in specs:
-            arguments[name] = value_of(name, specs[name], given.get(name, specs[name].default))
+            value = value_of(name, specs[name], given.get(name, specs[name].default))
+            arguments[name] = _in_unit_of(parameter, specs[name], value)
         elif name in given:
             arguments[name] = given[name]
         elif name in twin.manifest.settings:
@@ -62,6 +64,18 @@ def value_of(name: str, spec: ParameterSpec, given: Any) -> float:
         message = f"Parameter '{name}' = {value:g} {spec.unit} lies outside {_bounds(spec)}."
         raise OutOfBounds(message, hint="Choose a value inside.", name=name, value=value, minimum=low, maximum=high)
     return value
+
+
+def _in_unit_of(parameter: Parameter, spec: ParameterSpec, value: float) -> float:
+    unit = parameter.type.unit
+    if unit is None:
+        return value
+    try:
+        convert = units.convert_difference if spec.difference else units.convert
+        return float(convert(value, spec.unit, unit))
+    except UnitMismatch as error:
+        message = f"Parameter '{parameter.name}' is in '{spec.unit}' in twin.toml, and the graph takes '{unit}'."
+        raise UnitMismatch(message, hint="Declare one unit in both.", **error.context) from error
 
 
 def _number(spec: ParameterSpec, given: Any) -> float:

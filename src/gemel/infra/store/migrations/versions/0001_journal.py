@@ -65,6 +65,7 @@ def _runs_and_results() -> None:
         sql.Column("seconds", sql.Double()),
         sql.Column("ingredients", sql.Text()),
         sql.Column("error", sql.Text()),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "results",

@@ -1,0 +1,24 @@
+"""Run all benchmarks, or those named."""
+
+from __future__ import annotations
+
+import sys
+
+from bench._planning import planning
+from bench._startup import packages, startup
+from bench._steps import steps
+
+BENCHMARKS = {"startup": startup, "packages": packages, "planning": planning, "steps": steps}
+
+
+def main(names: list[str]) -> None:
+    """Run the benchmarks called `names`, or all of them."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.")
+    for name in names or BENCHMARKS:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

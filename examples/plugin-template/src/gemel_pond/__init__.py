@@ -1,0 +1,1 @@
+"""A plugin for gemel: one process, one kind of check, one twin."""
