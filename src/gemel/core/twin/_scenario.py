@@ -28,6 +28,12 @@ def resolve(twin: Twin, graph: Graph, given: Mapping[str, Any]) -> dict[str, Any
     for name in given:
         if name not in specs and name not in wanted:
             raise not_found(f"parameter of twin '{twin.id}'", name, {*specs, *wanted}, command=f"gemel card {twin.id}")
+    idle = [name for name in given if name not in wanted]
+    if idle:
+        users = [other for other, found in twin.graphs.items() if {item.name for item in found.parameters} >= set(idle)]
+        hint = f"Graphs that do: {', '.join(users)}." if users else f"gemel card {twin.id}"
+        message = f"Graph '{graph.id}' of twin '{twin.id}' does not use {', '.join(map(repr, idle))}."
+        raise InvalidInput(message, hint=hint, names=idle)
     arguments: dict[str, Any] = {}
     for name, parameter in wanted.items():
         if name in specs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gemel.base.errors import InvalidInput
 from gemel.core.graph import Dataset, File, process, progress
 from gemel.thematic import hydro
 
@@ -26,7 +27,10 @@ def basin_record(record: File, area: float = 2976.41, latitude: float = 51.0, pl
     packaged = _PACKAGED.get(Path(record).name)
     if packaged:
         return hydro.packaged_record(packaged)
-    return hydro.read_record(record, area=area, latitude=latitude, place=place)
+    try:
+        return hydro.read_record(record, area=area, latitude=latitude, place=place)
+    except InvalidInput as error:
+        raise InvalidInput(f"{Path(record).name}: {error.message}", hint=error.hint, **error.context) from error
 
 
 @process(categories=("hydrology", "calibration"))
