@@ -21,7 +21,7 @@ TOP = Path(__file__).parent / "images" / "page.png"
 BELOW = TOP.with_name("page-doubt.png")
 _DAY = "1986-04-02"
 _ISSUED = "day => (document.querySelector('gemel-plume')?.dataset.issued || '') >= day"
-_WIDTH, _HEIGHT = 1440, 1180
+_WIDTH, _HEIGHT, _MARGIN = 1440, 1180, 30
 _DEBIAN = Path("/usr/bin/chromium")
 
 
@@ -57,8 +57,9 @@ def _photograph(url: str) -> None:
         doubt, quality = (page.locator(f"section.view-{kind}").bounding_box() for kind in ("doubt", "quality"))
         assert doubt is not None
         assert quality is not None
-        height = quality["y"] + quality["height"] - doubt["y"]
-        page.screenshot(path=BELOW, full_page=True, clip={"x": 0, "y": doubt["y"], "width": _WIDTH, "height": height})
+        top, bottom = doubt["y"] - _MARGIN, quality["y"] + quality["height"] + _MARGIN
+        part = {"x": 0, "y": top, "width": _WIDTH, "height": bottom - top}
+        page.screenshot(path=BELOW, full_page=True, clip=part)
         browser.close()
 
 

@@ -15,7 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples every time, and no deadline: how fast a busy machine is says nothing about a property.
+hypothesis.settings.register_profile("gemel", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("gemel")
 
 _IN_CI = os.environ.get("CI", "").lower() == "true"
 _BINARIES = (Path("/usr/lib/postgresql/15/bin"), *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from gemel.base.errors import GemelError, InvalidInput, StepFailed
+from gemel.core.graph import decode
 from gemel.sdk._transport import Document, Transport
 
 Listener = Callable[[Document], None]
@@ -198,10 +199,8 @@ class Result:
             InvalidInput: The output is not made of arrays.
         """
         data, _ = self._transport.output_bytes(self._run, self.name, "netcdf")
-        with xr.open_dataset(io.BytesIO(data), engine="h5netcdf") as opened:
-            dataset = opened.load()
-        kind, name = dataset.attrs.pop("gemel_kind", "dataset"), dataset.attrs.pop("gemel_name", "")
-        return dataset[next(iter(dataset.data_vars))].rename(name or None) if kind == "field" else dataset
+        value: xr.DataArray | xr.Dataset = decode("netcdf", data)
+        return value
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the output as a table."""

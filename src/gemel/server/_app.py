@@ -100,7 +100,7 @@ def _add_errors(app: FastAPI, answer: Callable[[Request, Mapping[str, Any]], Res
 
     @app.exception_handler(HTTPException)
     def framework(request: Request, error: HTTPException) -> Response:
-        code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "request")
+        code = {400: "input.invalid", 404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "request")
         detail = f"There is nothing at {request.url.path}." if error.status_code == 404 else str(error.detail)
         return answer(request, plain_problem(error.status_code, detail, code))
 

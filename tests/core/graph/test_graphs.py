@@ -185,7 +185,7 @@ def graphs(draw):
     return Graph(draw(identifiers), nodes, outputs, parameters, text, text, draw(types))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(graphs())
 def test_any_graph_round_trips_through_json(built):
     back = Graph.from_json(json.dumps(built.to_json()))

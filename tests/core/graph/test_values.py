@@ -18,7 +18,7 @@ from gemel.base.errors import InvalidInput, UnitMismatch
 from gemel.core.graph import ValueType, decode, encode
 from gemel.core.graph._values import adapt
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 json_values = st.recursive(
     st.none()
     | st.booleans()

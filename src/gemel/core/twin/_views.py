@@ -18,17 +18,20 @@ _SIGNIFICANT = 6  # digits a page can use; more would only make the documents lo
 
 
 def draw(spec: ViewSpec, outputs: Outputs, report: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the document of one view; a view without its output says so in ``note`` instead of failing.
-
-    Raises:
-        InvalidInput: The view names a variable that its output does not have.
-    """
+    """Return the document of one view; a view that cannot be drawn is empty and says why in ``note``."""
     document: dict[str, Any] = {"id": spec.id, "kind": spec.kind, "title": spec.title or spec.id}
     if spec.kind == "quality":
         return document | _quality(spec, report)
     if spec.output not in outputs:
-        return document | _EMPTY[spec.kind] | {"note": "Nothing yet: waiting for the first run."}
-    return document | _DRAWERS[spec.kind](spec, outputs)
+        return document | _EMPTY[spec.kind] | {"waiting": True, "note": "Nothing yet: waiting for the first run."}
+    try:
+        return document | _DRAWERS[spec.kind](spec, outputs)
+    except InvalidInput as error:
+        note = f"{error.message} {error.hint or ''}".strip()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # One odd output must not take the whole page with it.
+        note = f"View '{spec.id}': output '{spec.output}' is nothing that a {spec.kind} shows ({error})."
+    return document | _EMPTY[spec.kind] | {"waiting": True, "note": note}
 
 
 def _plume(spec: ViewSpec, outputs: Outputs) -> dict[str, Any]:
@@ -36,11 +39,15 @@ def _plume(spec: ViewSpec, outputs: Outputs) -> dict[str, Any]:
     name = str(options.get("variable", ""))
     field = _variable(data, name, spec)
     baseline = outputs.get(str(options.get("baseline", "")))
+    quantiles = _quantiles(field)
+    if not all(isinstance(moment, str) for moment in quantiles["time"]):
+        hint = "Give it a coordinate of dates, or use a view of kind 'table'."
+        raise InvalidInput(f"View '{spec.id}': '{field.name}' is not a series in time.", hint=hint)
     return {
         "unit": str(field.attrs.get("units", "1")),
         "variable": name or str(field.name),
-        "issued": data.attrs.get("issued"),
-        "quantiles": _quantiles(field),
+        "issued": data.attrs.get("issued") or next(iter(quantiles["time"]), None),
+        "quantiles": quantiles,
         "baseline": None if baseline is None else _quantiles(_variable(baseline, name, spec)),
         "observed": _series_of(data, options.get("observed"), spec) or {"time": [], "values": []},
         "fitted": _series_of(data, options.get("fitted"), spec),
