@@ -38,22 +38,36 @@ def _plume(spec: ViewSpec, outputs: Outputs) -> dict[str, Any]:
     options, data = spec.options, outputs[spec.output]
     name = str(options.get("variable", ""))
     field = _variable(data, name, spec)
-    baseline = outputs.get(str(options.get("baseline", "")))
+    unit = str(field.attrs.get("units", "1"))
     quantiles = _quantiles(field)
-    if not all(isinstance(moment, str) for moment in quantiles["time"]):
-        hint = "Give it a coordinate of dates, or use a view of kind 'table'."
-        raise InvalidInput(f"View '{spec.id}': '{field.name}' is not a series in time.", hint=hint)
+    if not _over_time(field):
+        return _as_table(field, quantiles, unit)
+    baseline = outputs.get(str(options.get("baseline", "")))
+    observed = _series_of(data, options.get("observed"), spec) or _NO_SERIES
     return {
-        "unit": str(field.attrs.get("units", "1")),
+        "unit": unit,
         "variable": name or str(field.name),
-        "issued": data.attrs.get("issued") or next(iter(quantiles["time"]), None),
+        "issued": data.attrs.get("issued") or (observed["time"] or quantiles["time"])[-1 if observed["time"] else 0],
         "quantiles": quantiles,
         "baseline": None if baseline is None else _quantiles(_variable(baseline, name, spec)),
-        "observed": _series_of(data, options.get("observed"), spec) or {"time": [], "values": []},
+        "observed": observed,
         "fitted": _series_of(data, options.get("fitted"), spec),
         "thresholds": outputs.get(str(options.get("thresholds", "")), []),
         "drivers": [_driver(data, str(driver), spec) for driver in options.get("drivers", [])],
     }
+
+
+def _over_time(field: xr.DataArray) -> bool:
+    return any(np.issubdtype(field[dim].dtype, np.datetime64) for dim in field.dims)
+
+
+def _as_table(field: xr.DataArray, quantiles: dict[str, Any], unit: str) -> dict[str, Any]:
+    # Without instants there is no hydrograph to draw; the numbers are shown all the same.
+    along = next(str(dim) for dim in field.dims if dim != "quantile")
+    axis = {"name": along, "title": along, "unit": str(field[along].attrs.get("units", ""))}
+    levels = [{"name": f"{level:g}", "title": f"{level:.0%}", "unit": unit} for level in quantiles["levels"]]
+    rows = [list(row) for row in zip(quantiles["time"], *quantiles["values"], strict=True)]
+    return {"kind": "table", "columns": [axis, *levels], "rows": rows}
 
 
 def _quantiles(field: xr.DataArray) -> dict[str, Any]:
