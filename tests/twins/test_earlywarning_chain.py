@@ -39,6 +39,7 @@ def test_forecast_of_the_flood_of_april_1986_gives_an_alert_with_place_lead_and_
     floods = [alert for alert in outputs["alerts"] if alert["event"] == "flood"]
     assert floods
     alert = floods[0]
+    assert not any(item["lead_days"] == 0 for item in floods)
     assert alert["place"] == "Fulda"
     assert alert["lead_days"] == 1
     assert alert["issued"].startswith(BEFORE_FLOOD)
@@ -47,6 +48,14 @@ def test_forecast_of_the_flood_of_april_1986_gives_an_alert_with_place_lead_and_
     plume = outputs["forecast"]["discharge"]
     assert plume.attrs["units"] == "m3 s-1"
     assert bool((plume.diff("quantile") >= 0).all())
+
+
+def test_a_level_that_the_river_has_passed_is_an_alert_of_now(engine: Engine) -> None:
+    alerts = _run(engine, "earlywarning", "forecast", issued="1986-04-02")["alerts"]
+    now = [alert for alert in alerts if alert["lead_days"] == 0]
+    assert [(alert["event"], alert["level"], alert["probability"]) for alert in now] == [("flood", "5-year", 1.0)]
+    assert now[0]["threshold"] <= 300.0
+    assert now[0]["valid"] == "1986-04-02T00:00:00Z"
 
 
 def test_drought_indices_stand_beside_floods(engine: Engine) -> None:

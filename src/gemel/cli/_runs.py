@@ -178,8 +178,10 @@ def print_plume(view: dict[str, Any]) -> None:
 
 def print_alert(alert: dict[str, Any]) -> None:
     """Print one alert as a sentence."""
-    out.print(
-        f"[yellow]▲[/] {alert['event']} at {alert['place']}: {alert['probability']:.0%} chance of passing the "
-        f"{alert['level']} level ({alert['threshold']:.4g} {alert['unit']}) in {alert['lead_days']} d, "
-        f"issued {alert['issued']}"
-    )
+    what = f"[yellow]▲[/] {alert['event']} at {alert['place']}"
+    level = f"the {alert['level']} level ({alert['threshold']:.4g} {alert['unit']})"
+    if alert["lead_days"] == 0:
+        out.print(f"{what}: {level} is passed now, observed {alert['valid']}")
+        return
+    chance = f"{alert['probability']:.0%} chance of passing {level} in {alert['lead_days']} d"
+    out.print(f"{what}: {chance}, issued {alert['issued']}")

@@ -14,7 +14,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from rocrate.rocrate import ROCrate
 
-from gemel.base.errors import InvalidInput, ResultCorrupt
+from gemel.base.errors import GemelError, InvalidInput, ResultCorrupt
 from gemel.base.ids import canonical_json, digest_bytes, digest_file
 from gemel.core.twin._package import CARD, Twin, package_files
 
@@ -68,6 +68,8 @@ def unpack(source: Path, folder: Path) -> Crate:
             manifest, thumbprint = _verified(archive)
             for name, digest in manifest["files"].items():
                 _extract(archive, name, digest, folder)
+    except GemelError:  # some of which are OSErrors
+        raise
     except (zipfile.BadZipFile, OSError) as error:
         raise InvalidInput(f"{source.name} is not a twin's crate: {error}.") from error
     return Crate(manifest["id"], manifest["version"], manifest["content"], thumbprint)
@@ -114,7 +116,7 @@ def _verified(archive: zipfile.ZipFile) -> tuple[dict[str, Any], str]:
         key = OKPKey.import_key(document["key"])
         opened = jws.deserialize_compact(document["signature"], key, ["Ed25519"])
         manifest = json.loads(opened.payload)
-    except (KeyError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInput("The crate carries no readable signature of gemel.") from error
     except JoseError as error:
         raise ResultCorrupt("The crate's signature does not match its content.", hint="Pull it again.") from error

@@ -12,11 +12,13 @@ from gemel.core.twin._manifest import MANIFEST, read_tables
 from gemel.core.twin._package import Twin, read_twin
 
 
-def find_twin(name: str, *, near: Path | None = None, folders: Iterable[Path] = ()) -> Twin:
+def find_twin(
+    name: str, *, near: Path | None = None, folders: Iterable[Path] = (), above: tuple[Path, ...] = ()
+) -> Twin:
     """Return the twin called `name`.
 
     Looked for, in this order: a path to a twin's folder; the folder `name` in `near` (default: the current one);
-    the same in each of `folders`; installed plugins.
+    the same in each of `folders`; installed plugins. `above` are the instances on the way to it.
 
     Raises:
         NotFound: There is none.
@@ -24,15 +26,19 @@ def find_twin(name: str, *, near: Path | None = None, folders: Iterable[Path] = 
     """
     for folder, origin in _candidates(name, near or Path.cwd(), folders):
         if (folder / MANIFEST).is_file():
-            return load_twin(folder.absolute(), origin=origin)
+            return load_twin(folder.absolute(), origin=origin, above=above)
     group = plugins("twins")
     if name not in group.names():
         raise not_found("twin", name, {twin for twin, _ in _everywhere(near, folders)}, command="gemel twins")
     return _plugin_twin(name)
 
 
-def load_twin(folder: Path, *, origin: str = "folder", package: ModuleType | None = None) -> Twin:
+def load_twin(
+    folder: Path, *, origin: str = "folder", package: ModuleType | None = None, above: tuple[Path, ...] = ()
+) -> Twin:
     """Return the twin in `folder`; the twin that an instance is of is looked for beside it.
+
+    `above` are the folders of the instances that lead here.
 
     Raises:
         TwinInvalid: The manifest or the code is wrong; names file and place.
@@ -44,9 +50,10 @@ def load_twin(folder: Path, *, origin: str = "folder", package: ModuleType | Non
     of = table.get("of") if isinstance(table, dict) else None
     if not of:
         return read_twin(folder, origin=origin, package=package)
-    if str(of) == folder.name:
+    here = folder.resolve()
+    if here in above:
         raise TwinInvalid(f"{path}: the twin is an instance of itself.", hint="Name another twin in [twin] of.")
-    return read_twin(folder, origin=origin, parent=find_twin(str(of), near=folder.parent))
+    return read_twin(folder, origin=origin, parent=find_twin(str(of), near=folder.parent, above=(*above, here)))
 
 
 def known_twins(*, near: Path | None = None, folders: Iterable[Path] = ()) -> list[tuple[Twin | None, str, str]]:

@@ -54,6 +54,13 @@ class PhysicalTable(_Table):
         parse_duration(value)
         return value
 
+    @field_validator("fidelity")
+    @classmethod
+    def _measurable(cls, value: dict[str, str]) -> dict[str, str]:
+        for text in value.values():
+            units.check_unit(units.split_quantity(text)[1] or "1")
+        return value
+
 
 class SourceSpec(BaseModel):
     """`[sources.NAME]`: where observations come from; keys beside `kind` are the source's own options."""

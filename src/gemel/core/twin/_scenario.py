@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,8 @@ def value_of(name: str, spec: ParameterSpec, given: Any) -> float:
     if (low is not None and value < low) or (high is not None and value > high):
         message = f"Parameter '{name}' = {value:g} {spec.unit} lies outside {_bounds(spec)}."
         raise OutOfBounds(message, hint="Choose a value inside.", name=name, value=value, minimum=low, maximum=high)
+    if not math.isfinite(value):
+        raise InvalidInput(f"Parameter '{name}': infinity is not a value.")
     return value
 
 

@@ -91,15 +91,17 @@ def plume(forecast: Dataset, state: Dataset) -> Dataset:
 
 
 @process(categories=("hydrology", "alerts"))
-def warnings_of(forecast: Dataset, levels: Dataset, limit: float = 0.1) -> list[Any]:
-    """Alerts: which level is passed when, with which probability, where the probability reaches the limit.
+def warnings_of(forecast: Dataset, levels: Dataset, state: Dataset, limit: float = 0.1) -> list[Any]:
+    """Alerts: which level is passed now, or when and with which probability, where that reaches the limit.
 
     Args:
         forecast: Ensemble forecast.
         levels: Flood levels and the low-flow level.
+        state: The state it was issued from; what was just observed has lead 0 and probability 1.
         limit: Probability from which an alert is given.
     """
-    return hydro.alerts(forecast, levels, limit=limit, low_flow=float(levels["low_flow"]))
+    coming = hydro.alerts(forecast, levels, limit=limit, low_flow=float(levels["low_flow"]))
+    return _passed_now(forecast, levels, state, limit) + coming
 
 
 @process(categories=("hydrology", "drought"))
@@ -141,6 +143,21 @@ def misfit_of(state: Dataset) -> dict[str, Any]:
     value = float(abs(observed - modelled).mean() / observed.mean()) if observed.size else None
     last = [float(series[-1]) if series.size else None for series in (observed, modelled)]
     return {"variable": "discharge", "value": value, "unit": "1", "observed": last[0], "modelled": last[1]}
+
+
+def _passed_now(forecast: xr.Dataset, levels: xr.Dataset, state: xr.Dataset, limit: float) -> list[dict[str, Any]]:
+    observed = float(state["observed"][-1])
+    passed = levels["level"].where(levels["level"] <= observed, drop=True)
+    if observed < float(levels["low_flow"]):
+        event, level, threshold = "drought", "low flow (Q90)", float(levels["low_flow"])
+    elif passed.size:
+        event, level, threshold = "flood", f"{float(passed['return_period'][-1]):g}-year", float(passed[-1])
+    else:
+        return []
+    now = f"{np.datetime_as_string(state['time'].values, unit='s')}Z"
+    where = {"event": event, "place": str(forecast.attrs["place"]), "level": level, "probability": 1.0}
+    when = {"lead_days": 0, "valid": now, "issued": now}
+    return [{**where, "threshold": threshold, "unit": "m3 s-1", **when, "limit": limit}]
 
 
 def _replayed(record: xr.Dataset, model: xr.Dataset, day: np.datetime64) -> xr.Dataset:

@@ -38,7 +38,7 @@ def _issued(record: Any, model: Any, state: Any, period: Any, limit: Any) -> dic
     levels = flood_levels(record, period)
     return {
         "forecast": plume(coming, state),
-        "alerts": warnings_of(coming, levels, limit),
+        "alerts": warnings_of(coming, levels, state, limit),
         "indicators": drought_indicators(record, state, period),
         "doubt": doubt_of(coming),
         "thresholds": thresholds_of(levels),
@@ -105,7 +105,7 @@ def whatif(  # noqa: PLR0913
     return {  # type: ignore[return-value]
         "forecast": plume(changed, now),
         "baseline": plume(predicted(now, model), now),
-        "alerts": warnings_of(changed, levels, limit),
+        "alerts": warnings_of(changed, levels, now, limit),
         "doubt": doubt_of(changed),
         "thresholds": thresholds_of(levels),
     }
