@@ -1,9 +1,9 @@
 """Takes the pictures in the README: the real page of ``gemel up --demo``, on the day of the flood.
 
-    python docs/make_picture.py
+    python docs/make_picture.py [HOME]
 
 Needs a Chromium that Playwright can start: its own, or Debian's at /usr/bin/chromium. Takes some minutes, because it
-waits for the checks that fill the quality line.
+waits for the checks that fill the quality line; in the home folder of an engine that has made them it is quicker.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ _DEBIAN = Path("/usr/bin/chromium")
 def main() -> None:
     """Check the twin, play the record up to the day of the flood, and photograph the page."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "GEMEL_HOME": folder}
+        environment = {**os.environ, "GEMEL_HOME": sys.argv[1] if len(sys.argv) > 1 else folder}
         gemel = [sys.executable, "-m", "gemel"]
         subprocess.run([*gemel, "check", "earlywarning"], env=environment, check=True)
         server = subprocess.Popen(
-            [*gemel, "up", "--demo", "--port", "0", "--json"], env=environment, stdout=subprocess.PIPE, text=True
+            [*gemel, "up", "--demo", "--again", "--port", "0", "--json"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             assert server.stdout is not None
@@ -47,8 +50,8 @@ def _photograph(url: str) -> None:
         options = {"executable_path": str(_DEBIAN)} if _DEBIAN.exists() else {}
         browser = playwright.chromium.launch(**options)
         page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
-        # Until the first day has been taken in there is no forecast to look at.
-        while not (answer := page.goto(url)) or not answer.ok:
+        # Until the first day has been taken in there is no chart to look at.
+        while page.goto(url) and not page.locator("gemel-plume").count():
             page.wait_for_timeout(500)
         page.wait_for_function(_ISSUED, arg=_DAY, timeout=120_000)
         # The chart draws the newest forecast a moment after it has come.

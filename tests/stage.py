@@ -366,3 +366,10 @@ def install_plugin(site: Path, kind: str, name: str, code: str) -> None:
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 0.1\n")
     (about / "entry_points.txt").write_text(f"[gemel.{kind}]\n{name} = {module}:Plugin\n")
+
+
+@functools.cache
+def checked_home() -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Return a home after the demo's whole job was done in it once, and how that ended; to be copied, not changed."""
+    folder = copy_home(trained_home(), Path(tempfile.mkdtemp(prefix="gemel-checked-")))
+    return folder, gemel("up", "--demo", "--once", "--json", home=folder, cwd=folder)
