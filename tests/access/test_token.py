@@ -60,7 +60,13 @@ def test_only_the_token_makes_an_owner(shown):
 def test_nothing_is_allowed_that_was_not_said_to_be():
     authoriser = Authoriser("t")
     anonymous, owner = authoriser.actor(None), authoriser.actor("t")
-    for action, resource in (("read", "api"), ("write", "api"), ("read", "page"), ("write", "health"), ("write", "static")):
+    for action, resource in (
+        ("read", "api"),
+        ("write", "api"),
+        ("read", "page"),
+        ("write", "health"),
+        ("write", "static"),
+    ):
         assert authoriser.decide(owner, action, resource).allowed
         assert not authoriser.decide(anonymous, action, resource).allowed
         with pytest.raises(Unauthenticated):

@@ -21,7 +21,7 @@ _set_option = click.option(
 )
 
 
-@click.command(epilog="Example:  gemel run earlywarning forecast --set rain=1.1 --save out/")
+@click.command(epilog="Example:  gemel run earlywarning forecast --set issued=1987-01-01 --save out/")
 @click.argument("twin")
 @click.argument("graph", required=False)
 @_set_option
@@ -183,5 +183,6 @@ def print_alert(alert: dict[str, Any]) -> None:
     if alert["lead_days"] == 0:
         out.print(f"{what}: {level} is passed now, observed {alert['valid']}")
         return
-    chance = f"{alert['probability']:.0%} chance of passing {level} in {alert['lead_days']} d"
+    verb = "falling below" if alert["event"] == "drought" else "passing"
+    chance = f"{alert['probability']:.0%} chance of {verb} {level} in {alert['lead_days']} d"
     out.print(f"{what}: {chance}, issued {alert['issued']}")

@@ -35,8 +35,9 @@ def emit(document: Any) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print a table; numbers shortened to four significant digits."""
     shown = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
-    for column in columns:
-        shown.add_column(column)
+    for number, column in enumerate(columns):
+        # The first column holds what people copy: ids stay whole.
+        shown.add_column(column, no_wrap=number == 0)
     for row in rows:
         shown.add_row(*(escape(spell(cell)) for cell in row))
     out.print(shown)

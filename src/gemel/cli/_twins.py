@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from rich.console import Console
 from rich.markdown import Markdown
 
 from gemel.cli._open import opened
@@ -39,7 +40,7 @@ def card(session: Session, twin: str, as_json: bool) -> None:
     if as_json:
         emit(document | {"card": text})
         return
-    out.print(Markdown(text) if text else f"{document['title']} has no card.")
+    (Console() if text else out).print(Markdown(text) if text else f"{document['title']} has no card.")
     rows = [
         (p["name"], p["title"], p["default"], p["minimum"], p["maximum"], p["unit"]) for p in document["parameters"]
     ]

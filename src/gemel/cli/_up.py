@@ -21,6 +21,7 @@ from gemel.server import bind, create_app, serve
 
 DEMO_TWIN = "earlywarning"
 _ONCE_DAYS = 30
+_FIRST_UPDATE_TRIES = 150
 
 
 @click.command(epilog="Example:  gemel up --demo")
@@ -71,7 +72,13 @@ def _prepare(engine: Engine, names: list[str]) -> None:
     for name in names:
         twin = engine.twin(name)
         _train(engine, name)
-        engine.go_live(twin)
+        live = engine.go_live(twin)
+        # The page that opens first should find a forecast to draw.
+        for _ in range(_FIRST_UPDATE_TRIES):
+            status = live.status()
+            if status.sequence or status.problem:
+                break
+            threading.Event().wait(0.1)
         if engine.reports.latest(twin.id, twin.content) is None:
             # The page is up meanwhile, and shows the quality line once the checks are through.
             threading.Thread(target=_check, args=(engine, twin), name="gemel-check", daemon=True).start()

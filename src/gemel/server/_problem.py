@@ -18,6 +18,7 @@ STATUS = {
     "graph.invalid": 400,
     "twin.invalid": 422,
     "unit.mismatch": 400,
+    "process.refused": 422,
     "input.out-of-bounds": 400,
     "not-found": 404,
     "conflict": 409,

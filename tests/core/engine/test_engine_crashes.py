@@ -75,9 +75,7 @@ def test_a_live_twin_killed_again_and_again_takes_in_each_day_once(store_url, ho
     with open_engine(load_settings(home=home, assignments=[f"store.url={store_url}"])) as engine:
         history = engine.states.history("brook", 1000)
         assert [state.sequence for state in history] == list(range(1, 41))
-        assert [state.cause for state in history] == [
-            event.position for event in engine.log.read("twins/brook/gauge")
-        ]
+        assert [state.cause for state in history] == [event.position for event in engine.log.read("twins/brook/gauge")]
         last = engine.results.load(engine.results.get(history[-1].document["state"]["from_result"]))
         assert last == {"days": 40, "total": sum(flows), "flow": flows[-1]}
         runs = engine.runs.journal.list(twin="brook", limit=1000)

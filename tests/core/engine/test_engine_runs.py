@@ -178,9 +178,7 @@ def test_a_slow_listener_misses_no_change(sqlite_engine, here):
 def test_two_runs_compared_name_what_differs(engine, here):
     write_brook(here)
     twin = engine.twin("brook")
-    first, second, third = (
-        engine.finish(engine.start(twin, None, {"rain": rain})).id for rain in (1.0, 1.0, 2.0)
-    )
+    first, second, third = (engine.finish(engine.start(twin, None, {"rain": rain})).id for rain in (1.0, 1.0, 2.0))
     assert engine.compare(first, second)["same"]
     found = engine.compare(first, third)
     assert not found["same"]
@@ -223,7 +221,7 @@ def test_checks_make_a_report_that_says_why_it_failed(engine, here):
         "sum",
     }
     shutil.rmtree(here / "brook")
-    write_brook(here, **{'default = 1.0\nminimum = 0.0\nmaximum = 3.0': "default = 2.0"})
+    write_brook(here, **{"default = 1.0\nminimum = 0.0\nmaximum = 3.0": "default = 2.0"})
     bad = engine.check(engine.twin("brook"))
     (failed,) = [check for check in bad.checks if not check["passed"]]
     assert not bad.passed and failed["id"] == "sum" and failed["value"] == 1.0 and failed["bar"] == 0.5

@@ -18,7 +18,11 @@ from gemel.infra.store import open_store
 
 START = datetime(2001, 1, 1, tzinfo=UTC)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -167,4 +171,3 @@ def test_a_reader_that_follows_many_writers_misses_nothing(store, store_url):
     for log in logs:
         log._store.close()
     assert len(seen) == len(set(seen)) == 160
-

@@ -58,9 +58,7 @@ def test_writers_at_once_make_each_version_once(store, store_url):
     stores = [open_store(store_url) for _ in range(2)]
     with ThreadPoolExecutor(4) as pool:
         saved = list(
-            pool.map(
-                lambda number: save(StateStore(stores[number % 2]), number // 4 + 1, number=number), range(80)
-            )
+            pool.map(lambda number: save(StateStore(stores[number % 2]), number // 4 + 1, number=number), range(80))
         )
     for opened in stores:
         opened.close()

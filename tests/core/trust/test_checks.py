@@ -53,7 +53,14 @@ def test_what_is_no_number_never_passes_and_says_so(kind, value):
 
 @pytest.mark.parametrize(
     ("kind", "bar"),
-    [("minimum", None), ("minimum", "0.8"), ("minimum", True), ("maximum", [1.0]), ("between", 0.5), ("between", [1.0])],
+    [
+        ("minimum", None),
+        ("minimum", "0.8"),
+        ("minimum", True),
+        ("maximum", [1.0]),
+        ("between", 0.5),
+        ("between", [1.0]),
+    ],
 )
 def test_a_bar_that_makes_no_sense_never_lets_anything_pass(kind, bar):
     verdict = evaluate(kind, 0.5, {} if bar is None else {"bar": bar})
@@ -74,7 +81,9 @@ def test_values_are_picked_by_a_path_into_the_outputs():
     assert pick(outputs, "one") == 3.5
 
 
-@pytest.mark.parametrize("path", ["figure", "figures.nse", "figures.by_lead.7", "figures.by_lead.x", "figures.best.nse.x"])
+@pytest.mark.parametrize(
+    "path", ["figure", "figures.nse", "figures.by_lead.7", "figures.by_lead.x", "figures.best.nse.x"]
+)
 def test_a_path_that_leads_nowhere_says_where_it_broke(path):
     outputs = {"figures": {"by_lead": [0.9], "best": {"nse": 0.86}}}
     with pytest.raises(NotFound) as lost:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gemel.base import units
 from gemel.base.errors import GemelError, InvalidInput, OutOfBounds, UnitMismatch, not_found
-from gemel.core.graph import Graph, Parameter
+from gemel.core.graph import Graph, Parameter, ValueType
 from gemel.core.twin._manifest import ParameterSpec
 from gemel.core.twin._package import Twin
 
@@ -41,7 +41,7 @@ def resolve(twin: Twin, graph: Graph, given: Mapping[str, Any]) -> dict[str, Any
             value = value_of(name, specs[name], given.get(name, specs[name].default))
             arguments[name] = _in_unit_of(parameter, specs[name], value)
         elif name in given:
-            arguments[name] = given[name]
+            arguments[name] = _as_wanted(given[name], parameter.type)
         elif name in twin.manifest.settings:
             arguments[name] = twin.manifest.settings[name]
         elif name in twin.manifest.datasets:
@@ -98,6 +98,12 @@ def _number(spec: ParameterSpec, given: Any) -> float:
     if given != given:
         raise InvalidInput("NaN is not a value.")
     return float(given)
+
+
+def _as_wanted(value: Any, wanted: ValueType) -> Any:
+    # On a command line the year 2016 is a number; a parameter that takes text means its digits.
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return str(value) if number and wanted.kinds == ("text",) else value
 
 
 def _bounds(spec: ParameterSpec) -> str:

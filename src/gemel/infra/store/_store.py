@@ -73,7 +73,7 @@ class Store:
                 cursor.execute("COMMIT")
             except BaseException:
                 # A full disk has often rolled back already, which must not hide that it is full.
-                with contextlib.suppress(self.engine.dialect.loaded_dbapi.Error):
+                with contextlib.suppress(self.engine.dialect.loaded_dbapi.Error, ConnectionError):
                     cursor.execute("ROLLBACK")
                 raise
 
@@ -151,7 +151,7 @@ def _parsed(url: str) -> sql.URL:
 def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except (sql.exc.DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+    except (sql.exc.DBAPIError, engine.dialect.loaded_dbapi.Error, ConnectionError) as error:
         cause = getattr(error, "orig", error)
         code, text = _told(cause)
         where = engine.url.render_as_string(hide_password=True)
@@ -166,7 +166,9 @@ def _translated(engine: Engine) -> Iterator[None]:
             raise StoreUnavailable(
                 f"{where} is damaged: {text}.", hint="Restore it from a copy, or move it away."
             ) from error
-        if type(cause).__name__ in ("OperationalError", "InterfaceError") or code.startswith(_UNREACHABLE):
+        # pg8000 lets some broken connections through as the socket told them.
+        broken = isinstance(cause, ConnectionError) or type(cause).__name__ in ("OperationalError", "InterfaceError")
+        if broken or code.startswith(_UNREACHABLE):
             raise StoreUnavailable(f"The store {where} cannot be used: {text}.", hint="gemel doctor") from error
         raise
 
