@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from stage import serving, write_brook
 
 import gemel
 from gemel import Client, connect
@@ -27,6 +26,7 @@ from gemel.base.errors import (
     UnitMismatch,
 )
 from gemel.core.engine import Service, open_engine
+from stage import serving, write_brook
 
 
 @pytest.fixture(scope="module", params=["local", "remote"])

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 
 import pytest
 import reliving
-from stage import gemel, until, write_brook
 
 from gemel.base.config import load_settings
 from gemel.core.engine import open_engine
+from stage import gemel, until, write_brook
 
 pytestmark = pytest.mark.chaos
 LONGEST_LIFE = 0.25  # seconds, to begin with

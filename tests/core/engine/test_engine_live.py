@@ -6,12 +6,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from stage import FIRST_DAY, install_plugin, until, write_brook, write_flows
 
 from gemel.base import plugins
 from gemel.base.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TwinInvalid
 from gemel.core.engine import LiveTwin, Service
 from gemel.core.stream import Event, SqlEventLog
+from stage import FIRST_DAY, install_plugin, until, write_brook, write_flows
 
 
 def day(number: int) -> datetime:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from stage import write_brook
 
 from gemel.base.errors import NotFound, TwinInvalid
 from gemel.core.twin import find_twin, known_twins, load_twin
+from stage import write_brook
 
 
 def refused(folder) -> str:

@@ -7,11 +7,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import write_brook
 
 from gemel.base.errors import InvalidInput, NotFound, OutOfBounds, UnitMismatch
 from gemel.core.twin import ParameterSpec, load_twin, resolve
 from gemel.core.twin._scenario import value_of
+from stage import write_brook
 
 RAIN = ParameterSpec(unit="1", default=1.0, minimum=0.0, maximum=3.0)
 WARMTH = ParameterSpec(unit="K", default=0.0, minimum=-5.0, maximum=5.0, difference=True)

@@ -13,13 +13,13 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import OKPKey
 from rocrate.rocrate import ROCrate
-from stage import environment, write_brook, write_flows
 
 from gemel.base.config import load_settings
 from gemel.base.errors import CheckFailed, Conflict, GemelError, InvalidInput, NotFound, OutOfBounds, ResultCorrupt
 from gemel.base.ids import canonical_json
 from gemel.core.engine import Engine, open_engine
 from gemel.core.twin import Repository, load_twin, new_instance, new_twin, pack, unpack
+from stage import environment, write_brook, write_flows
 
 
 @pytest.fixture
