@@ -16,7 +16,7 @@ from gemel.base.errors import GraphInvalid, InvalidInput
 from gemel.base.ids import digest_json
 from gemel.core.graph._process import Parameter
 from gemel.core.graph._recording import Argument, Step, record_call, recording
-from gemel.core.graph._types import ValueType, type_of_hint
+from gemel.core.graph._types import ValueType, hints_of, type_of_hint
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def graph(function: Callable[..., Any] | None = None, /, *, id: str | None = Non
     name = id or function.__name__
     doc = docstring_parser.parse(function.__doc__ or "")
     texts = {item.arg_name: item.description or "" for item in doc.params}
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = hints_of(function)
     parameters = tuple(_parameter(item, hints, texts) for item in inspect.signature(function).parameters.values())
     with recording() as recorder:
         returned = function(**{parameter.name: Argument(parameter.name) for parameter in parameters})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -13,7 +12,7 @@ import docstring_parser
 
 from gemel.base.errors import InvalidInput
 from gemel.core.graph._recording import record_call
-from gemel.core.graph._types import ValueType, type_of_hint
+from gemel.core.graph._types import ValueType, hints_of, type_of_hint
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,7 @@ def process(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Raises:
         InvalidInput: A parameter has no hint, or a hint that cannot travel between processes.
 
+    >>> from gemel.core.graph import Field
     >>> @process
     ... def halve(flow: Field["m3 s-1"]) -> Field["m3 s-1"]:
     ...     '''Half the flow.'''
@@ -139,7 +139,7 @@ def process(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         return functools.partial(process, **options)
     doc = docstring_parser.parse(function.__doc__ or "")
     texts = {item.arg_name: item.description or "" for item in doc.params}
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = hints_of(function)
     name = options.pop("id", function.__name__)
     return Process(
         id=name,

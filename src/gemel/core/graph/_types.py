@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +197,19 @@ class ValueType:
             first.get("minimum"),
             first.get("maximum"),
         )
+
+
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the type hints of `function` by parameter name.
+
+    Raises:
+        InvalidInput: A hint names something that its module does not have.
+    """
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
+        hint = "Import what the hint names at the top of the module."
+        raise InvalidInput(f"The hints of '{function.__name__}' cannot be read: {error}.", hint=hint) from error
 
 
 def type_of_hint(hint: Any) -> ValueType:

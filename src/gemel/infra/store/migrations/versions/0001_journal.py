@@ -12,7 +12,8 @@ _POSITION = sql.BigInteger().with_variant(sql.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Create every table of the first schema."""
-    _runs_and_results()
+    _runs()
+    _results()
     _events_and_states()
 
 
@@ -22,7 +23,7 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _runs_and_results() -> None:
+def _runs() -> None:
     op.create_table(
         "engines",
         sql.Column("id", sql.String(40), primary_key=True),
@@ -67,6 +68,9 @@ def _runs_and_results() -> None:
         sql.Column("error", sql.Text()),
         sqlite_with_rowid=False,
     )
+
+
+def _results() -> None:
     op.create_table(
         "results",
         sql.Column("key", sql.String(64), primary_key=True),
