@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
+
 from stage import Serving, checked_home, copy_home, gemel, trained_home, until, up
 
 # One worker trains and checks once for all of these.
