@@ -29,6 +29,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_has_the_documented_shape(place: Path, home: Path) -> None:
     ended = gemel("run", "brook", "--json", home=home, cwd=place)
     assert ended.returncode == 0, ended.stderr
@@ -45,6 +46,7 @@ def test_a_run_has_the_documented_shape(place: Path, home: Path) -> None:
     assert compared["same"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "slug"),
     [
@@ -73,6 +75,7 @@ def test_errors_are_one_json_object_and_an_exit_code(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_people_get_message_and_hint_without_traceback(place: Path, home: Path) -> None:
     ended = gemel("run", "brok", home=home, cwd=place)
     assert ended.returncode == 4
@@ -91,6 +94,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
         assert "--json" in shown.output
 
 
+@pytest.mark.slow
 def test_new_twin_runs_checks_publishes_and_comes_back(tmp_path: Path, home: Path) -> None:
     def step(*arguments: str) -> dict[str, Any]:
         ended = gemel(*arguments, "--json", home=home, cwd=tmp_path)
@@ -116,6 +120,7 @@ def test_new_twin_runs_checks_publishes_and_comes_back(tmp_path: Path, home: Pat
     assert all(step["cached"] for step in run["steps"])
 
 
+@pytest.mark.slow
 def test_editing_one_function_recomputes_what_depends_on_it_and_nothing_else(tmp_path: Path, home: Path) -> None:
     gemel("new", "twin", "river", home=home, cwd=tmp_path)
     gemel("run", "river", home=home, cwd=tmp_path)

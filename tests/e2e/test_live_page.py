@@ -48,9 +48,7 @@ def seen(demo: Serving) -> Iterator[Seen]:
         found = Seen(browser.new_context(reduced_motion="reduce").new_page())
         found.page.on("console", lambda m: m.type in ("error", "warning") and found.complaints.append(m.text))
         found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
-        found.page.on(
-            "request", lambda asked: asked.url.startswith(demo.url) or found.foreign.append(asked.url)
-        )
+        found.page.on("request", lambda asked: asked.url.startswith(demo.url) or found.foreign.append(asked.url))
         found.page.goto(demo.url)
         yield found
         browser.close()
@@ -116,7 +114,9 @@ def test_the_quality_line_shows_figures_of_the_report(seen, demo):
 
 
 def test_command_line_and_page_talk_to_the_same_engine(demo):
-    ended = gemel("--url", demo.url, "whatif", "earlywarning", "--set", "rain=1.3", "--json", home=demo.home, cwd=demo.home)
+    ended = gemel(
+        "--url", demo.url, "whatif", "earlywarning", "--set", "rain=1.3", "--json", home=demo.home, cwd=demo.home
+    )
     assert ended.returncode == 0, ended.stderr + ended.stdout
     run = json.loads(ended.stdout)
     assert run["state"] == "finished" and run["parameters"]["rain"] == 1.3

@@ -18,6 +18,8 @@ from gemel.sdk import Client, connect
 from gemel.thematic import hydro
 from stage import copy_home, trained_home
 
+pytestmark = pytest.mark.slow  # the models are trained first
+
 BEFORE_FLOOD = "1986-04-01"  # the day before 300 m3/s were measured
 
 
@@ -111,7 +113,6 @@ def own(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return new_instance("mine", folder, engine.twin("earlywarning"), {"record": str(data)}, changed), record
 
 
-@pytest.mark.slow
 def test_an_instance_on_own_data_forecasts_and_knows_no_future(own: tuple[Path, xr.Dataset], engine: Engine) -> None:
     folder, record = own
     before = _run(engine, str(folder), "forecast", issued="1983-06-01")
@@ -182,7 +183,6 @@ def test_the_page_gets_every_view_with_units(engine: Engine) -> None:
     assert views["doubt"]["lead_days"] == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.slow
 def test_every_bar_of_the_card_holds(engine: Engine) -> None:
     report = engine.check(engine.twin("earlywarning"))
     assert [check["id"] for check in report.checks if not check["passed"]] == []
