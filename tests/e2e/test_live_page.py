@@ -135,7 +135,8 @@ def test_ctrl_c_stops_the_engine_and_the_next_start_goes_on(tmp_path):
     with up("--demo", home=home, cwd=home) as (served, process):
         reached = until(lambda: sequence(served) >= 2 and sequence(served))
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) in (0, 130)
+        # The checks are still being made in the background, by steps that take longer than anybody waits.
+        assert process.wait(20) == 0
         assert "Traceback" not in (home / "up.err").read_text()
     with up("--demo", home=home, cwd=home) as (served, _process):
         assert sequence(served) >= reached

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -104,7 +105,7 @@ def main() -> None:
             wants_json,
             {"code": "interrupted", "message": "Interrupted.", "hint": "Finished steps are kept.", "context": {}},
         )
-        sys.exit(130)
+        leave(130)
     except GemelError as error:
         if "--debug" in sys.argv:
             raise
@@ -114,6 +115,13 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once, also where a step that nobody can stop is still computing; what is stored is stored."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def exit_code(error: GemelError) -> int:

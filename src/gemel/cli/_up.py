@@ -12,7 +12,7 @@ import click
 from gemel.base.config import load_settings
 from gemel.base.errors import GemelError
 from gemel.cli._pages import engine_pages
-from gemel.cli._root import EXIT_CODES, Session
+from gemel.cli._root import EXIT_CODES, Session, leave
 from gemel.cli._runs import print_alert, print_plume
 from gemel.cli._speech import StepTeller, emit, err, json_option, out
 from gemel.core.engine import Engine, Service, open_engine
@@ -63,7 +63,11 @@ def up(  # noqa: PLR0913 - one parameter for each option of the command
             engine.begin_again(engine.twin(name))
         _prepare(engine, names)
         address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
-        serve(create_app(Service(engine), engine_pages()), listener, lambda: _announce(address, names, as_json))
+        # Ctrl-C is how people end it, and no error.
+        with contextlib.suppress(KeyboardInterrupt):
+            serve(create_app(Service(engine), engine_pages()), listener, lambda: _announce(address, names, as_json))
+        err.print("[dim]Stopping; the next start goes on from here.[/]")
+    leave(0)
 
 
 def _prepare(engine: Engine, names: list[str]) -> None:

@@ -32,6 +32,7 @@ from gemel.core.twin import Twin
 
 _UNFINISHED = ("queued", "running")
 _FOREIGN_POLL_SECONDS = 0.5
+_CLOSE_SECONDS = 3.0
 
 
 @dataclass
@@ -52,6 +53,10 @@ class _Active:
         with self.changed:
             self.done = True
             self.changed.notify_all()
+
+    def wait_end(self, seconds: float) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: self.done, max(seconds, 0.0))
 
 
 class Runs:
@@ -140,14 +145,17 @@ class Runs:
                 ours[name].control.cancelled.set()
 
     def close(self) -> None:
-        """Stop all runs of this engine and wait for them; they can be taken up later."""
+        """Stop all runs of this engine and wait a while for them; they can be taken up later."""
         with self._lock:
             active = [item for item in self._active.values() if not item.done]
         for item in active:
             item.control.abandoned = True
             item.control.cancelled.set()
-        self._drivers.shutdown(wait=True)
-        self._services.pool.shutdown(wait=True)
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        # A step that never looks whether it should stop is left alone: the run is taken up without it.
+        stopped = [item.wait_end(deadline - time.monotonic()) for item in active]
+        self._drivers.shutdown(wait=all(stopped))
+        self._services.pool.shutdown(wait=all(stopped))
 
     def _take_up(self, signature: str) -> str | None:
         for run in self.orphans():
