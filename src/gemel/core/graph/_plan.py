@@ -61,11 +61,10 @@ def plan(graph: Graph, registry: Registry, arguments: Mapping[str, Any]) -> Plan
     flat = _Flat()
     outputs = _flatten(graph, registry, _filled(graph, arguments), "", flat)
     sources = {name: tuple(dict.fromkeys(_sources(args))) for name, (_, args) in flat.nodes.items()}
-    order = graphlib.TopologicalSorter(sources).static_order()
     needed = _needed(outputs.values(), sources)
     steps = {
         name: PlannedStep(name, flat.nodes[name][0], flat.nodes[name][1], sources[name])
-        for name in order
+        for name in flat.nodes  # flattening put each after what it needs
         if name in needed
     }
     consumers: dict[str, list[str]] = {name: [] for name in steps}
@@ -102,6 +101,8 @@ def _flatten(
 
 
 def _fill(value: Any, arguments: Mapping[str, Any], results: Mapping[str, str]) -> Any:
+    if isinstance(value, (str, float, int)):
+        return value
     if isinstance(value, Mapping):
         if len(value) == 1 and "from_parameter" in value:
             return arguments[value["from_parameter"]]
@@ -126,6 +127,8 @@ def _fill_child(value: Any, arguments: Mapping[str, Any]) -> Any:
 
 
 def _sources(value: Any) -> list[str]:
+    if isinstance(value, (str, float, int)):
+        return []
     if isinstance(value, Mapping):
         if "process_graph" in value:
             return []
