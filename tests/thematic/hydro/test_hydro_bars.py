@@ -8,6 +8,8 @@ import pytest
 from gemel.base.errors import InvalidInput
 from gemel.thematic.hydro import packaged_record, rotate, train, validate
 
+pytestmark = pytest.mark.slow  # a whole model is trained first
+
 SPLITS = [
     ("1980/1984", "1985/1988"),
     ("1983/1988", "1980/1982"),

@@ -18,6 +18,8 @@ from gemel.thematic.hydro import (
 )
 from gemel.thematic.hydro._weather import EXCLUSION, WINDOW, analogues, weather_archive, weather_matrix
 
+pytestmark = pytest.mark.slow  # a whole model is trained first
+
 
 def test_shape_units_and_times(model, state):
     predicted = forecast(state, model)
