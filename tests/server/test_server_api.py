@@ -253,3 +253,14 @@ def test_health_and_metrics(owner):
     assert owner.get("/health").json() == {"status": "ok", "live": ["brook"], "problems": []}
     metrics = owner.get("/metrics").text
     assert "gemel_live_twins 1" in metrics and 'gemel_runs{state="finished"}' in metrics
+
+
+def test_every_page_of_every_twin_answers_before_and_after_its_first_run(owner):
+    for twin in ("brook", "earlywarning"):
+        for page in ("", "/card", "/report", "/now"):
+            answer = owner.get(f"/twins/{twin}{page}", headers={"Accept": "text/html"})
+            assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"), (twin, page)
+    run = owner.post("/api/v1/twins/brook/runs?wait=30", json={}).json()["id"]
+    failed = owner.post("/api/v1/twins/brook/runs?wait=30", json={"graph": "failing"}).json()["id"]
+    for path in ("/", "/twins", f"/runs/{run}", f"/runs/{failed}"):
+        assert owner.get(path).status_code == 200, path

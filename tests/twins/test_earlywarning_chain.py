@@ -16,9 +16,10 @@ from gemel.core.engine import Engine, Service, open_engine
 from gemel.core.twin import load_twin, new_instance
 from gemel.sdk import Client, connect
 from gemel.thematic import hydro
-from stage import copy_home, trained_home
+from stage import checked_home, copy_home, trained_home
 
-pytestmark = pytest.mark.slow  # the models are trained first
+# The models are trained first, once for all tests of this group.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("earlywarning")]
 
 BEFORE_FLOOD = "1986-04-01"  # the day before 300 m3/s were measured
 
@@ -183,6 +184,7 @@ def test_the_page_gets_every_view_with_units(engine: Engine) -> None:
     assert views["doubt"]["lead_days"] == [1, 2, 3, 4, 5]
 
 
-def test_every_bar_of_the_card_holds(engine: Engine) -> None:
-    report = engine.check(engine.twin("earlywarning"))
+def test_every_bar_of_the_card_holds(tmp_path: Path) -> None:
+    with open_engine(load_settings(home=copy_home(checked_home()[0], tmp_path / "home"))) as engine:
+        report = engine.check(engine.twin("earlywarning"))
     assert [check["id"] for check in report.checks if not check["passed"]] == []

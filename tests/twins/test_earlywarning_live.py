@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from stage import copy_home, trained_home, until
 
 from gemel.base.config import load_settings
 from gemel.core.engine import Engine, LiveTwin, open_engine
 from gemel.core.stream import Event
+from stage import copy_home, trained_home, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("earlywarning")]
 DAYS = 31  # from 3 March to 2 April 1986

@@ -28,7 +28,7 @@ def draw(spec: ViewSpec, outputs: Outputs, report: Mapping[str, Any] | None = No
         return document | _DRAWERS[spec.kind](spec, outputs)
     except InvalidInput as error:
         note = f"{error.message} {error.hint or ''}".strip()
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
         # One odd output must not take the whole page with it.
         note = f"View '{spec.id}': output '{spec.output}' is nothing that a {spec.kind} shows ({error})."
     return document | _EMPTY[spec.kind] | {"waiting": True, "note": note}
