@@ -1,6 +1,5 @@
 """Graphs: written as Python or JSON, told apart by their findings, and put in order."""
 
-# ruff: noqa: F821
 from __future__ import annotations
 
 import json

@@ -1,7 +1,5 @@
 """Findings: everything that is wrong with a graph is told at once, each with its node, before anything runs."""
 
-# ruff: noqa: F821
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
