@@ -16,6 +16,7 @@ from typing import Any
 import platformdirs
 
 from gemel.base.errors import ConfigInvalid, did_you_mean
+from gemel.base.sizes import parse_size
 
 PROJECT_FILE = "gemel.toml"
 
@@ -35,6 +36,14 @@ class RunSettings:
     workers: int = 0  # 0: one per processor, four at least
     lease: str = "10 s"  # an engine silent for so long is taken for dead
     keep_updates: int = 100  # so many live updates keep all their results; older ones keep state and record
+    memory: str = ""  # what the steps of one run may use together, such as "4 GB"; empty: half of what the machine has
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the memory that the steps of one run may use together, in bytes."""
+        if self.memory:
+            return parse_size(self.memory)
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from gemel.core.engine._checking import failed_checks, output_checks, package_ch
 from gemel.core.engine._live import LiveStatus, LiveTwin
 from gemel.core.engine._presence import Presence
 from gemel.core.engine._runs import Runs, twin_folder
-from gemel.core.graph import Journal, ResultStore, Run, Services, capture_logs
+from gemel.core.graph import Journal, ResultStore, Run, Services, Surroundings, capture_logs
 from gemel.core.stream import SqlEventLog, StateStore
 from gemel.core.trust import CheckResult, Report, ReportStore, compare, lineage
 from gemel.core.twin import Crate, Repository, Twin, draw, find_twin, known_twins, load_twin, resolve
@@ -49,7 +49,9 @@ class Engine:
         workers = settings.runs.workers or max(4, os.cpu_count() or 1)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="gemel-step")
         journal = Journal(store, self.results)
-        self.runs = Runs(journal, Services(journal, self.results, pool, {}), self._presence, settings.runs.keep_updates)
+        place = Surroundings(settings.home, settings.home / "workspace", settings.runs.memory_bytes)
+        services = Services(journal, self.results, pool, {}, place)
+        self.runs = Runs(journal, services, self._presence, settings.runs.keep_updates)
         self.log = SqlEventLog(store)
         self.states = StateStore(store)
         self.reports = ReportStore(store)

@@ -9,6 +9,7 @@ from gemel.core.graph._process import Parameter, Process, Retry, process
 from gemel.core.graph._progress import capture_logs, progress
 from gemel.core.graph._registry import Registry
 from gemel.core.graph._results import ResultStore, StoredResult
+from gemel.core.graph._surroundings import Surroundings, surroundings, within
 from gemel.core.graph._types import Bounds, Dataset, Field, File, Number, Table, Unit, ValueType
 from gemel.core.graph._validation import Finding, require_valid, validate
 from gemel.core.graph._values import decode, encode
@@ -39,6 +40,7 @@ __all__ = [
     "Services",
     "StepRecord",
     "StoredResult",
+    "Surroundings",
     "Table",
     "Unit",
     "ValueType",
@@ -51,5 +53,7 @@ __all__ = [
     "process",
     "progress",
     "require_valid",
+    "surroundings",
     "validate",
+    "within",
 ]

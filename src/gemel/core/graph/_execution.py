@@ -22,6 +22,7 @@ from gemel.core.graph._plan import Plan, PlannedStep
 from gemel.core.graph._progress import Cancelled, StepContext
 from gemel.core.graph._results import ResultStore, StoredResult
 from gemel.core.graph._step import Handle, Ingredients, Outcome, Performer, blame, ingredients_of
+from gemel.core.graph._surroundings import Surroundings, within
 
 _TICK_SECONDS = 0.25
 _ENCODER = json.JSONEncoder(default=str)
@@ -51,6 +52,7 @@ class Services:
     results: ResultStore
     pool: ThreadPoolExecutor
     seconds: dict[str, float]  # how long each process took last time
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
 
 class Execution:
@@ -64,7 +66,7 @@ class Execution:
         self._services = services
         self._control = control
         self._base = base
-        self._performer = Performer(services.results, base)
+        self._performer = Performer(services.results, base, services.surroundings)
         self._handles: dict[str, Handle] = {}
         self._ingredients: dict[str, Ingredients] = {}
         self._missing = {name: len(step.sources) for name, step in plan.steps.items()}
@@ -105,7 +107,8 @@ class Execution:
     def _launch(self, name: str, connection: Connection) -> None:
         step = self._plan.steps[name]
         try:
-            ingredients = ingredients_of(step, self._handles, self._base, self._services.results)
+            with within(self._services.surroundings):
+                ingredients = ingredients_of(step, self._handles, self._base, self._services.results)
         except Exception as error:  # reading what decides a step touches its author's code and files
             self._fail(step, None, blame(step, error))
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -66,6 +66,10 @@ class Process:
     Attributes:
         durable: Whether its result is stored; a light process (arithmetic, selection) stays lazy instead.
         timeout: Seconds after which a running step is killed, or None. A step with a limit runs in a process of its own.
+        contract: Of a process that a standard defines: the standard's parameter and return schemas and exceptions (members
+            `parameters`, `returns`, `exceptions` of an openEO description); they take the place of those read from hints.
+        fingerprint: Returns, from the step's literal arguments by name, a JSON value that tells the state of whatever
+            the process reads beside them (a collection's content, say); it becomes part of the step's key.
     """
 
     id: str
@@ -80,6 +84,8 @@ class Process:
     durable: bool = True
     retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
+    contract: Mapping[str, Any] | None = None
+    fingerprint: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result, or the recorded step when called inside a graph."""
@@ -122,7 +128,7 @@ def process(function: Callable[..., Any] | None = None, /, **options: Any) -> An
 
     Args:
         function: The function; its hints become types and units, its Google-style docstring the description.
-        **options: `id`, `version`, `categories`, `durable`, `retry`, `timeout` of `Process`.
+        **options: `id`, `version`, `categories`, `durable`, `retry`, `timeout`, `contract`, `fingerprint` of `Process`.
 
     Raises:
         InvalidInput: A parameter has no hint, or a hint that cannot travel between processes.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from gemel.core.graph._surroundings import Surroundings, within
 from gemel.infra.compute import tell_engine
 
 
@@ -58,11 +59,11 @@ def inside(context: StepContext) -> Iterator[None]:
         _current.reset(token)
 
 
-def call_in_worker(function: Callable[..., Any], run: str, node: str, **arguments: Any) -> Any:
+def call_in_worker(function: Callable[..., Any], run: str, node: str, place: Surroundings, **arguments: Any) -> Any:
     """Return the function's result, computed in a process of its own that tells progress and logs to the engine."""
     capture_logs()
     context = StepContext(run, node, tell=functools.partial(tell_engine, "progress"), lines=_Told())
-    with inside(context):
+    with inside(context), within(place):
         return function(**arguments)
 
 

@@ -20,6 +20,7 @@ from gemel.core.graph._code import code_digest, environment_digest, environment_
 from gemel.core.graph._plan import PlannedStep
 from gemel.core.graph._progress import Cancelled, StepContext, call_in_worker, inside
 from gemel.core.graph._results import ResultStore, StoredResult
+from gemel.core.graph._surroundings import Surroundings, surroundings, within
 from gemel.core.graph._values import adapt, encode, settled
 from gemel.infra.compute import Stopped, run_isolated
 from gemel.infra.lake import locate
@@ -118,6 +119,8 @@ def ingredients_of(
         else _ingredient(value, handles, results)
         for name, value in step.arguments.items()
     }
+    if process.fingerprint is not None:
+        arguments["gemel:depends"] = process.fingerprint(**{name: arguments[name] for name in arguments})
     code, environment = code_digest(process.function), environment_digest(process.function)
     key = digest_bytes(canonical_json([process.id, process.version, code, environment, arguments]))
     return Ingredients(process.id, process.version, code, environment_of(process.function), arguments, key)
@@ -153,9 +156,10 @@ def _file_ingredient(reference: str, base: Path | None) -> dict[str, str]:
 class Performer:
     """Runs single steps for one run."""
 
-    def __init__(self, results: ResultStore, base: Path | None) -> None:
+    def __init__(self, results: ResultStore, base: Path | None, surroundings: Surroundings) -> None:
         self._results = results
         self._base = base
+        self._surroundings = surroundings
 
     def perform(
         self, step: PlannedStep, key: str, handles: Mapping[str, Handle], context: StepContext, *, keep: bool = True
@@ -164,7 +168,7 @@ class Performer:
         outcome = Outcome(step, key, time.time())
         begun = time.perf_counter()
         try:
-            with inside(context):
+            with inside(context), within(self._surroundings):
                 outcome.value = self._with_retries(step, handles, context, outcome)
                 if keep:
                     encoded = encode(outcome.value)
@@ -241,7 +245,7 @@ def _limited(step: PlannedStep, arguments: Mapping[str, Any], context: StepConte
         else:
             context.tell(*content)
 
-    call = functools.partial(call_in_worker, process.function, context.run, step.id)
+    call = functools.partial(call_in_worker, process.function, context.run, step.id, surroundings())
     try:
         return run_isolated(call, arguments, timeout=process.timeout, stopped=context.cancelled.is_set, hear=hear)
     except TimeoutError as error:

@@ -1,0 +1,61 @@
+"""What surrounds a running step: the engine's home, the workspace of the person it runs for, and the memory it may use."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemel.base.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a step runs.
+
+    Attributes:
+        home: The engine's home folder, with the lake's collections and contents in it.
+        files: Folder of the files that the person uploaded, or None where there is none.
+        memory: Bytes that the steps of one run may use together, or None for no limit.
+    """
+
+    home: Path | None = None
+    files: Path | None = None
+    memory: int | None = None
+
+    def lake(self) -> Path:
+        """Return the home folder.
+
+        Raises:
+            InvalidInput: The process was called outside of any engine.
+        """
+        if self.home is None:
+            raise InvalidInput(
+                "This process needs an engine around it.", hint="Run it in a graph: gemel run GRAPH.json"
+            )
+        return self.home
+
+
+_current: contextvars.ContextVar[Surroundings | None] = contextvars.ContextVar("gemel_surroundings", default=None)
+_NOWHERE = Surroundings()
+
+
+def surroundings() -> Surroundings:
+    """Return the surroundings of the running step; empty ones for a process called as a plain function.
+
+    >>> surroundings().home is None
+    True
+    """
+    return _current.get() or _NOWHERE
+
+
+@contextlib.contextmanager
+def within(place: Surroundings) -> Iterator[None]:
+    """Make `place` the surroundings of whatever runs in the block."""
+    token = _current.set(place)
+    try:
+        yield
+    finally:
+        _current.reset(token)
