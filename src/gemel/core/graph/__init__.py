@@ -4,11 +4,12 @@ from gemel.core.graph import _operators
 from gemel.core.graph._execution import Execution, RunControl, Services
 from gemel.core.graph._graph import Graph, Node, graph
 from gemel.core.graph._journal import Journal, NewRun, Output, Run, StepRecord
-from gemel.core.graph._plan import Plan, plan
+from gemel.core.graph._plan import Plan, PlannedStep, plan
 from gemel.core.graph._process import Parameter, Process, Retry, process
 from gemel.core.graph._progress import capture_logs, progress
 from gemel.core.graph._registry import Registry
 from gemel.core.graph._results import ResultStore, StoredResult
+from gemel.core.graph._step import Evaluator, Ground
 from gemel.core.graph._surroundings import Surroundings, surroundings, within
 from gemel.core.graph._types import Bounds, Dataset, Field, File, Number, Table, Unit, ValueType
 from gemel.core.graph._validation import Finding, require_valid, validate
@@ -19,11 +20,13 @@ operators = _operators
 __all__ = [
     "Bounds",
     "Dataset",
+    "Evaluator",
     "Execution",
     "Field",
     "File",
     "Finding",
     "Graph",
+    "Ground",
     "Journal",
     "NewRun",
     "Node",
@@ -31,6 +34,7 @@ __all__ = [
     "Output",
     "Parameter",
     "Plan",
+    "PlannedStep",
     "Process",
     "Registry",
     "ResultStore",

@@ -21,7 +21,7 @@ from gemel.core.graph._journal import Journal, LogLine, Output, StepRecord
 from gemel.core.graph._plan import Plan, PlannedStep
 from gemel.core.graph._progress import Cancelled, StepContext
 from gemel.core.graph._results import ResultStore, StoredResult
-from gemel.core.graph._step import Handle, Ingredients, Outcome, Performer, blame, ingredients_of
+from gemel.core.graph._step import Evaluator, Handle, Ingredients, Outcome, Performer, blame, ingredients_of
 from gemel.core.graph._surroundings import Surroundings, within
 
 _TICK_SECONDS = 0.25
@@ -46,13 +46,18 @@ class RunControl:
 
 @dataclass(frozen=True)
 class Services:
-    """What an execution needs from its engine."""
+    """What an execution needs from its engine.
+
+    Attributes:
+        evaluator: Computes light steps together; without one, each is computed by itself.
+    """
 
     journal: Journal
     results: ResultStore
     pool: ThreadPoolExecutor
     seconds: dict[str, float]  # how long each process took last time
     surroundings: Surroundings = field(default_factory=Surroundings)
+    evaluator: Evaluator | None = None
 
 
 class Execution:
@@ -66,11 +71,11 @@ class Execution:
         self._services = services
         self._control = control
         self._base = base
-        self._performer = Performer(services.results, base, services.surroundings)
+        self._performer = Performer(plan, services.results, base, services.surroundings, services.evaluator)
         self._handles: dict[str, Handle] = {}
         self._ingredients: dict[str, Ingredients] = {}
         self._missing = {name: len(step.sources) for name, step in plan.steps.items()}
-        self._waiting = {name: len(consumers) for name, consumers in plan.consumers.items()}
+        self._waiting = _uses(plan)
         self._ready = collections.deque(name for name, missing in self._missing.items() if not missing)
         self._running: dict[str, float] = {}
         self._announced: set[str] = set()
@@ -225,8 +230,8 @@ class Execution:
             self._missing[consumer] -= 1
             if not self._missing[consumer]:
                 self._ready.append(consumer)
-        if step.process.durable:
-            for source in step.sources:
+        if step.process.durable or step.id in self._results_wanted:
+            for source in _feeding(self._plan, step):
                 self._waiting[source] -= 1
                 if not self._waiting[source]:
                     self._handles[source].release()
@@ -311,3 +316,27 @@ class Execution:
 
     def _complete(self) -> bool:
         return all(node in self._handles for node in self._plan.outputs.values())
+
+
+def _feeding(plan: Plan, step: PlannedStep) -> set[str]:
+    """Return the steps whose values `step` needs, light ones and what they need in their turn included."""
+    found: set[str] = set()
+    stack = list(step.sources)
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            if not plan.steps[name].process.durable:
+                stack.extend(plan.steps[name].sources)
+    return found
+
+
+def _uses(plan: Plan) -> dict[str, int]:
+    """Return for each step how many steps, whose results are kept, need its value."""
+    uses = dict.fromkeys(plan.steps, 0)
+    wanted = frozenset(plan.outputs.values())
+    for step in plan.steps.values():
+        if step.process.durable or step.id in wanted:
+            for name in _feeding(plan, step):
+                uses[name] += 1
+    return uses

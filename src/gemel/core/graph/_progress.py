@@ -49,6 +49,11 @@ def progress(fraction: float, message: str = "") -> None:
     context.tell(min(max(fraction, 0.0), 1.0), message)
 
 
+def current_context() -> StepContext:
+    """Return the context of the running step; an idle one outside of any."""
+    return _current.get() or StepContext("", "")
+
+
 @contextlib.contextmanager
 def inside(context: StepContext) -> Iterator[None]:
     """Make `context` the current one for the block, so that progress and log records find it."""

@@ -17,8 +17,8 @@ import cloudpickle
 from gemel.base.errors import GemelError, ResultCorrupt, StepFailed, StepTimeout
 from gemel.base.ids import canonical_json, digest_bytes, digest_file
 from gemel.core.graph._code import code_digest, environment_digest, environment_of
-from gemel.core.graph._plan import PlannedStep
-from gemel.core.graph._progress import Cancelled, StepContext, call_in_worker, inside
+from gemel.core.graph._plan import Plan, PlannedStep
+from gemel.core.graph._progress import Cancelled, StepContext, call_in_worker, current_context, inside
 from gemel.core.graph._results import ResultStore, StoredResult
 from gemel.core.graph._surroundings import Surroundings, surroundings, within
 from gemel.core.graph._values import adapt, encode, settled
@@ -153,13 +153,45 @@ def _file_ingredient(reference: str, base: Path | None) -> dict[str, str]:
     return {"file": _file_digests[stamp]}
 
 
+Load = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What an evaluator of light steps stands on.
+
+    Attributes:
+        plan: The steps of the run.
+        load: Returns the value of another step, computing it when nothing has yet.
+        arguments: Returns a step's arguments ready for its process, with results of steps taken from the given function.
+        call: Returns what a step's process makes of such arguments; its failure is blamed on that step.
+    """
+
+    plan: Plan
+    load: Load
+    arguments: Callable[[PlannedStep, Load], dict[str, Any]]
+    call: Callable[[PlannedStep, Mapping[str, Any]], Any]
+
+
+Evaluator = Callable[[PlannedStep, Ground], Any]
+
+
 class Performer:
     """Runs single steps for one run."""
 
-    def __init__(self, results: ResultStore, base: Path | None, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        results: ResultStore,
+        base: Path | None,
+        surroundings: Surroundings,
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        self._plan = plan
         self._results = results
         self._base = base
         self._surroundings = surroundings
+        self._evaluator = evaluator
 
     def perform(
         self, step: PlannedStep, key: str, handles: Mapping[str, Handle], context: StepContext, *, keep: bool = True
@@ -204,30 +236,46 @@ class Performer:
                 delay *= retry.factor
 
     def _once(self, step: PlannedStep, handles: Mapping[str, Handle], context: StepContext) -> Any:
+        def load(name: str) -> Any:
+            return handles[name].load(self._results)
+
+        if self._evaluator is not None and not step.process.durable and step.sources:
+            return self._evaluator(step, Ground(self._plan, load, self._arguments, self._blamed))
+        return self._call(step, self._arguments(step, load), context)
+
+    def _blamed(self, step: PlannedStep, arguments: Mapping[str, Any]) -> Any:
+        try:
+            return self._call(step, arguments, current_context())
+        except Exception as error:
+            raise blame(step, error) from error
+
+    def _call(self, step: PlannedStep, arguments: Mapping[str, Any], context: StepContext) -> Any:
         process = step.process
-        arguments = {
-            parameter.name: adapt(
-                self._argument(step.arguments[parameter.name], handles, "file" in parameter.type.kinds),
-                parameter.type,
-                f"'{parameter.name}'",
-            )
-            for parameter in process.parameters
-        }
         limited = process.timeout is not None
         value = _limited(step, arguments, context) if limited else process.function(**arguments)
         return adapt(value, process.returns, "the result")
 
-    def _argument(self, value: Any, handles: Mapping[str, Handle], file: bool) -> Any:
+    def _arguments(self, step: PlannedStep, load: Load) -> dict[str, Any]:
+        return {
+            parameter.name: adapt(
+                self._argument(step.arguments[parameter.name], load, "file" in parameter.type.kinds),
+                parameter.type,
+                f"'{parameter.name}'",
+            )
+            for parameter in step.process.parameters
+        }
+
+    def _argument(self, value: Any, load: Load, file: bool) -> Any:
         if isinstance(value, Mapping):
             if len(value) == 1 and "from_node" in value:
-                return handles[value["from_node"]].load(self._results)
+                return load(value["from_node"])
             if len(value) == 1 and "from_result" in value:
                 return self._results.load(self._results.get(value["from_result"]))
             if "process_graph" in value:
                 return value
-            return {name: self._argument(item, handles, False) for name, item in value.items()}
+            return {name: self._argument(item, load, False) for name, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self._argument(item, handles, False) for item in value]
+            return [self._argument(item, load, False) for item in value]
         return locate(value, base=self._base) if file and isinstance(value, str) else value
 
 
