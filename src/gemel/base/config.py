@@ -36,6 +36,7 @@ class RunSettings:
     workers: int = 0  # 0: one per processor, four at least
     lease: str = "10 s"  # an engine silent for so long is taken for dead
     keep_updates: int = 100  # so many live updates keep all their results; older ones keep state and record
+    synchronous: str = "5 min"  # a result that somebody waits for must be there by then
     memory: str = ""  # what the steps of one run may use together, such as "4 GB"; empty: half of what the machine has
 
     @property
@@ -53,6 +54,9 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8400
     allowed_hosts: tuple[str, ...] = ()  # names besides loopback under which pages may be asked for
+    upload: str = "2 GB"  # the largest file that may be uploaded
+    links: str = "1 d"  # how long a signed address of a result can be read
+    oidc: tuple[str, ...] = ()  # identity providers that are listed to clients, each as ID=ISSUER
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,15 @@ class TwinSettings:
 
 
 @dataclass(frozen=True)
+class SandboxSettings:
+    """What foreign code (user-defined functions, CWL tools) may do."""
+
+    required: bool = True  # refuse foreign code where bubblewrap cannot confine it
+    time: str = "5 min"  # for one call
+    memory: str = "4 GB"  # of address space
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; `origins` maps each dotted name to the place it was set."""
 
@@ -72,6 +85,7 @@ class Settings:
     runs: RunSettings = field(default_factory=RunSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     twins: TwinSettings = field(default_factory=TwinSettings)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -94,6 +94,12 @@ class ProcessRefused(InvalidInput):
     code = "process.refused"
 
 
+class DoesNotFit(GemelError, MemoryError):
+    """A computation needs more memory than it may use, however it is cut; nothing was started."""
+
+    code = "memory.does-not-fit"
+
+
 class NotFound(GemelError, LookupError):
     """A named thing does not exist."""
 
@@ -158,6 +164,18 @@ class MissingExtra(PluginBroken):
     """An optional package is needed and absent."""
 
     code = "extra.missing"
+
+
+class MissingTool(GemelError, FileNotFoundError):
+    """A program of the operating system is needed and absent."""
+
+    code = "tool.missing"
+
+
+class Unconfined(Denied):
+    """Foreign code was not run, because nothing here can confine it."""
+
+    code = "sandbox.missing"
 
 
 class CheckFailed(GemelError, AssertionError):

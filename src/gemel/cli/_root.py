@@ -30,6 +30,8 @@ _COMMANDS = {
     "explain": ("_trust", "Where a run's numbers, and the doubt in them, come from."),
     "check": ("_trust", "Make all checks of a twin."),
     "new": ("_new", "Start a new twin, or an instance of one on your own data."),
+    "export": ("_export", "Write a graph as a CWL workflow or an ecFlow suite."),
+    "step": ("_export", ""),
     "publish": ("_share", "Publish a checked twin as an immutable version."),
     "pull": ("_share", "Bring a published twin here."),
     "config": ("_setup", "Show the settings in force and where each comes from."),
@@ -68,7 +70,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items() if text])
 
 
 _EPILOG = """\b

@@ -5,12 +5,13 @@ from gemel.core.graph._execution import Execution, RunControl, Services
 from gemel.core.graph._graph import Graph, Node, graph
 from gemel.core.graph._journal import Journal, NewRun, Output, Run, StepRecord
 from gemel.core.graph._plan import Plan, PlannedStep, plan
+from gemel.core.graph._portable import Task, from_document, read_value, run_task, tasks_of, to_document
 from gemel.core.graph._process import Parameter, Process, Retry, process
-from gemel.core.graph._progress import capture_logs, progress
+from gemel.core.graph._progress import capture_logs, current_context, progress
 from gemel.core.graph._registry import Registry
 from gemel.core.graph._results import ResultStore, StoredResult
-from gemel.core.graph._step import Evaluator, Ground
-from gemel.core.graph._surroundings import Surroundings, surroundings, within
+from gemel.core.graph._step import Evaluator, Ground, Performer
+from gemel.core.graph._surroundings import Sandbox, Surroundings, surroundings, within
 from gemel.core.graph._types import Bounds, Dataset, Field, File, Number, Table, Unit, ValueType
 from gemel.core.graph._validation import Finding, require_valid, validate
 from gemel.core.graph._values import decode, encode
@@ -33,6 +34,7 @@ __all__ = [
     "Number",
     "Output",
     "Parameter",
+    "Performer",
     "Plan",
     "PlannedStep",
     "Process",
@@ -41,23 +43,31 @@ __all__ = [
     "Retry",
     "Run",
     "RunControl",
+    "Sandbox",
     "Services",
     "StepRecord",
     "StoredResult",
     "Surroundings",
     "Table",
+    "Task",
     "Unit",
     "ValueType",
     "capture_logs",
+    "current_context",
     "decode",
     "encode",
+    "from_document",
     "graph",
     "operators",
     "plan",
     "process",
     "progress",
+    "read_value",
     "require_valid",
+    "run_task",
     "surroundings",
+    "tasks_of",
+    "to_document",
     "validate",
     "within",
 ]

@@ -7,7 +7,7 @@ import functools
 import json
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,7 @@ class Services:
 
     Attributes:
         evaluator: Computes light steps together; without one, each is computed by itself.
+        foresee: Tells in lines what a plan will need, or refuses it, before its first step.
     """
 
     journal: Journal
@@ -58,6 +59,7 @@ class Services:
     seconds: dict[str, float]  # how long each process took last time
     surroundings: Surroundings = field(default_factory=Surroundings)
     evaluator: Evaluator | None = None
+    foresee: Callable[[Plan, Performer], Sequence[str]] = lambda _plan, _performer: ()
 
 
 class Execution:
@@ -92,12 +94,18 @@ class Execution:
         self._before = {record.node: record for record in journal.get(self._run).steps}
         journal.begin(self._run)
         try:
+            self._look_ahead()
             with journal.store.read() as connection:
                 self._loop(connection)
                 self._flush(connection)
         except GemelError as error:
             self._failure = self._failure or error
         return self._conclude()
+
+    def _look_ahead(self) -> None:
+        with within(self._services.surroundings):
+            lines = self._services.foresee(self._plan, self._performer)
+        self._lines += [LogLine(self._run, "", time.time(), "info", line) for line in lines]
 
     def _loop(self, connection: Connection) -> None:
         while self._running or (self._ready and not self._stopping()):

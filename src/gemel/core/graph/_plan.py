@@ -60,7 +60,7 @@ def plan(graph: Graph, registry: Registry, arguments: Mapping[str, Any]) -> Plan
     """
     flat = _Flat()
     outputs = _flatten(graph, registry, _filled(graph, arguments), "", flat)
-    sources = {name: tuple(dict.fromkeys(_sources(args))) for name, (_, args) in flat.nodes.items()}
+    sources = {name: tuple(dict.fromkeys(sources_of(args))) for name, (_, args) in flat.nodes.items()}
     needed = _needed(outputs.values(), sources)
     steps = {
         name: PlannedStep(name, flat.nodes[name][0], flat.nodes[name][1], sources[name])
@@ -126,7 +126,8 @@ def _fill_child(value: Any, arguments: Mapping[str, Any]) -> Any:
     return [_fill_child(item, arguments) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _sources(value: Any) -> list[str]:
+def sources_of(value: Any) -> list[str]:
+    """Return the steps whose results stand in an argument."""
     if isinstance(value, (str, float, int)):
         return []
     if isinstance(value, Mapping):
@@ -134,9 +135,9 @@ def _sources(value: Any) -> list[str]:
             return []
         if len(value) == 1 and "from_node" in value:
             return [value["from_node"]]
-        return [source for item in value.values() for source in _sources(item)]
+        return [source for item in value.values() for source in sources_of(item)]
     if isinstance(value, list):
-        return [source for item in value for source in _sources(item)]
+        return [source for item in value for source in sources_of(item)]
     return []
 
 

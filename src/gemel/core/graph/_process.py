@@ -103,8 +103,8 @@ class Process:
             raise InvalidInput(f"Process '{self.id}': {error}.", process=self.id) from error
 
     def describe(self) -> dict[str, Any]:
-        """Return the openEO process description."""
-        return {
+        """Return the openEO process description; what a contract says takes the place of what hints say."""
+        described: dict[str, Any] = {
             "id": self.id,
             "summary": self.summary,
             "description": self.description or self.summary or self.id,
@@ -113,6 +113,20 @@ class Process:
             "returns": {"description": self.returns_description, "schema": self.returns.schema()},
             "version": self.version,
         }
+        return described if self.contract is None else described | self._contracted(self.contract)
+
+    def _contracted(self, contract: Mapping[str, Any]) -> dict[str, Any]:
+        texts = {parameter.name: parameter.description for parameter in self.parameters}
+        promised: dict[str, Any] = {
+            name: content for name, content in contract.items() if name not in ("parameters", "returns", "categories")
+        }
+        if "parameters" in contract:
+            promised["parameters"] = [
+                {"description": texts.get(item["name"], "")} | item for item in contract["parameters"]
+            ]
+        if "returns" in contract:
+            promised["returns"] = {"description": self.returns_description} | contract["returns"]
+        return promised
 
 
 @overload

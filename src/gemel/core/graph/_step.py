@@ -163,14 +163,13 @@ class Ground:
     Attributes:
         plan: The steps of the run.
         load: Returns the value of another step, computing it when nothing has yet.
-        arguments: Returns a step's arguments ready for its process, with results of steps taken from the given function.
-        call: Returns what a step's process makes of such arguments; its failure is blamed on that step.
+        compute: Returns what a step's process makes of its arguments, with results of other steps taken from the given
+            function; a failure is blamed on the step.
     """
 
     plan: Plan
     load: Load
-    arguments: Callable[[PlannedStep, Load], dict[str, Any]]
-    call: Callable[[PlannedStep, Mapping[str, Any]], Any]
+    compute: Callable[[PlannedStep, Load], Any]
 
 
 Evaluator = Callable[[PlannedStep, Ground], Any]
@@ -240,12 +239,16 @@ class Performer:
             return handles[name].load(self._results)
 
         if self._evaluator is not None and not step.process.durable and step.sources:
-            return self._evaluator(step, Ground(self._plan, load, self._arguments, self._blamed))
+            return self._evaluator(step, self.ground(load))
         return self._call(step, self._arguments(step, load), context)
 
-    def _blamed(self, step: PlannedStep, arguments: Mapping[str, Any]) -> Any:
+    def ground(self, load: Load) -> Ground:
+        """Return what an evaluator stands on when values of other steps come from `load`."""
+        return Ground(self._plan, load, self._blamed)
+
+    def _blamed(self, step: PlannedStep, load: Load) -> Any:
         try:
-            return self._call(step, arguments, current_context())
+            return self._call(step, self._arguments(step, load), current_context())
         except Exception as error:
             raise blame(step, error) from error
 

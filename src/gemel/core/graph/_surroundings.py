@@ -5,10 +5,25 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gemel.base.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What foreign code in a graph may use.
+
+    Attributes:
+        required: Whether it is refused where it cannot be confined.
+        seconds: Time on the clock for one call.
+        memory: Bytes of address space.
+    """
+
+    required: bool = True
+    seconds: float = 300.0
+    memory: int = 4_000_000_000
 
 
 @dataclass(frozen=True)
@@ -19,11 +34,13 @@ class Surroundings:
         home: The engine's home folder, with the lake's collections and contents in it.
         files: Folder of the files that the person uploaded, or None where there is none.
         memory: Bytes that the steps of one run may use together, or None for no limit.
+        sandbox: What foreign code may use.
     """
 
     home: Path | None = None
     files: Path | None = None
     memory: int | None = None
+    sandbox: Sandbox = field(default_factory=Sandbox)
 
     def lake(self) -> Path:
         """Return the home folder.

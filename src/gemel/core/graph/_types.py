@@ -6,10 +6,11 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gemel.base.errors import InvalidInput
+from gemel.core.graph._schema import complaint_about
 
 # Kinds of value on the wire; `any` accepts each of them.
 KINDS = ("any", "field", "dataset", "table", "number", "integer", "text", "boolean", "list", "object", "file")
@@ -108,6 +109,7 @@ class ValueType:
         choices: The only values accepted, or empty.
         minimum: Least number accepted, or None.
         maximum: Greatest number accepted, or None.
+        contract: JSON schema that a standard gives, or None; it is served and decides about literals.
     """
 
     kinds: tuple[str, ...] = ("any",)
@@ -116,6 +118,7 @@ class ValueType:
     choices: tuple[Any, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    contract: Any = field(default=None, repr=False, compare=False)
 
     @property
     def is_any(self) -> bool:
@@ -133,6 +136,8 @@ class ValueType:
         """Return why the literal `value` does not fit, or None when it fits."""
         if isinstance(value, Mapping) and set(value) == {"from_result"}:
             return None  # a stored result: its kind is checked when it is loaded
+        if self.contract is not None:
+            return complaint_about(value, self.contract)
         if value is None:
             return None if self.nullable or self.is_any else "null is not accepted"
         if self.choices and value not in self.choices:
@@ -160,6 +165,8 @@ class ValueType:
 
     def schema(self) -> dict[str, Any] | list[dict[str, Any]]:
         """Return the openEO JSON Schema of this type (a list when several kinds are accepted)."""
+        if self.contract is not None:
+            return self.contract  # type: ignore[no-any-return]
         schemas = [self._schema_of(kind) for kind in self.kinds]
         return schemas[0] if len(schemas) == 1 else schemas
 

@@ -3,7 +3,7 @@
 from gemel.core.twin._crate import Crate, pack, unpack
 from gemel.core.twin._find import find_twin, known_twins, load_twin
 from gemel.core.twin._manifest import CheckSpec, Manifest, ParameterSpec, SourceSpec, TriggerSpec, ViewSpec
-from gemel.core.twin._package import Twin
+from gemel.core.twin._package import Twin, take_along
 from gemel.core.twin._repository import Repository
 from gemel.core.twin._scaffold import new_instance, new_twin
 from gemel.core.twin._scenario import resolve
@@ -27,5 +27,6 @@ __all__ = [
     "new_twin",
     "pack",
     "resolve",
+    "take_along",
     "unpack",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -108,6 +109,16 @@ def package_files(folder: Path) -> Iterator[Path]:
         parts = path.relative_to(folder).parts
         if path.is_file() and not any(part in _SKIPPED or part.startswith(".") for part in parts):
             yield path
+
+
+def take_along(twin: Path | None, folder: Path) -> None:
+    """Copy the package in folder `twin`, if any, to `twin` in `folder`, replacing what was there."""
+    target = folder / "twin"
+    shutil.rmtree(target, ignore_errors=True)
+    for path in package_files(twin) if twin else ():
+        place = target / path.relative_to(twin) if twin else target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
 
 
 def _inheritable(parent: Twin) -> dict[str, Any]:

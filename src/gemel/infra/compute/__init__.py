@@ -1,6 +1,20 @@
-"""Where steps run: supervised processes on this machine; sites beyond it are plugins of the group `gemel.compute`."""
+"""Where and how steps are run: processes of their own, foreign programs in confinement, and their limits."""
 
 from gemel.infra.compute._channel import tell_engine
+from gemel.infra.compute._confined import INSIDE, Box, Ended, Limits, confinement, run_confined
+from gemel.infra.compute._cwl import CwlResult, run_cwl
 from gemel.infra.compute._isolated import Stopped, run_isolated
 
-__all__ = ["Stopped", "run_isolated", "tell_engine"]
+__all__ = [
+    "INSIDE",
+    "Box",
+    "CwlResult",
+    "Ended",
+    "Limits",
+    "Stopped",
+    "confinement",
+    "run_confined",
+    "run_cwl",
+    "run_isolated",
+    "tell_engine",
+]

@@ -1,0 +1,181 @@
+"""The user's own code in a graph, run where it can do no harm (openEO process specification, group `udf`)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import xarray as xr
+
+from gemel.base.errors import ProcessRefused
+from gemel.core.cubes import Along, works_on
+from gemel.core.graph import current_context, process, surroundings
+from gemel.core.processes import _udf_worker as worker
+from gemel.infra.compute import INSIDE, Box, Ended, Limits, confinement, run_confined
+
+_log = logging.getLogger(__name__)
+_VERSION = ".".join(map(str, sys.version_info[:2]))
+_LIBRARIES = ("numpy", "pandas", "scipy", "xarray", "numba", "scikit-learn")
+_CODE_BYTES = 1_000_000
+_FETCH_SECONDS = 20.0
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+
+def runtimes() -> dict[str, Any]:
+    """Return the runtimes as openEO's `GET /udf_runtimes` lists them."""
+    libraries = {name: {"version": importlib.metadata.version(name)} for name in _LIBRARIES}
+    held = "no network, no files, no further processes" if confinement() == "bubblewrap" else "refused on this machine"
+    return {
+        "Python": {
+            "title": "Python",
+            "description": f"A function apply_datacube(cube, context) on an xarray.DataArray; confined: {held}.",
+            "type": "language",
+            "default": _VERSION,
+            "versions": {_VERSION: {"libraries": libraries}},
+        }
+    }
+
+
+@process(id="run_udf", categories=("cubes", "import", "udf"), durable=False)
+@works_on("arrays")
+def run_udf(data: Any, udf: str, runtime: str, version: str | None = None, context: Any = None) -> Any:
+    """What the given code makes of the data.
+
+    The code defines `apply_datacube(cube, context)`, whose cube is an `xarray.DataArray` with named dimensions and labels
+    (in a reducer, `cube.attrs["dimension"]` names the one to reduce), or `apply_timeseries(series, context)`, called with
+    each pandas series along the dimension. It is run in a box: no network, no file but its own, no further processes,
+    limited time, memory and output.
+
+    Args:
+        data: An array with labels, the values of many cells at once, or a plain value.
+        udf: Source code, the path of an uploaded file, or an https address.
+        runtime: `Python`.
+        version: Version of the runtime, such as `3.11`; default the only one there is.
+        context: Anything that JSON can say, handed to the function.
+
+    Raises:
+        ProcessRefused: `InvalidRuntime`, `InvalidVersion`, `FileNotFound`; or the code failed or broke a limit.
+        Unconfined: Nothing on this machine can confine foreign code.
+    """
+    if runtime.lower() != "python":
+        raise ProcessRefused(f"There is no runtime '{runtime}'; there is: Python.", exception="InvalidRuntime")
+    if version not in (None, _VERSION) and not str(version).startswith(f"{_VERSION}."):
+        message = f"Version {version} of Python is not offered; there is: {_VERSION}."
+        raise ProcessRefused(message, exception="InvalidVersion")
+    code = _code(udf)
+    array = data.data if isinstance(data, Along) else data
+    dimension = data.dim if isinstance(data, Along) else None
+    with tempfile.TemporaryDirectory(prefix="gemel-udf-") as name:
+        folder = Path(name)
+        _ask(folder, array, {"code": code, "context": context or {}, "dimension": dimension})
+        ended = run_confined(_command(), _box(folder), stopped=current_context().cancelled.is_set)
+        _tell(ended)
+        _require_success(folder, ended)
+        return _shaped(_result(folder), data)
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-I", "-W", "ignore", worker.__file__, str(INSIDE)]
+
+
+def _box(folder: Path) -> Box:
+    place = surroundings().sandbox
+    limits = Limits(seconds=place.seconds, memory=place.memory)
+    # The environment's packages and the standard library; where the two are one folder it is bound once.
+    prefixes = {Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}
+    readable = [*sorted(prefixes), Path(worker.__file__)]
+    return Box(folder, readable, limits, environment=_ONE_THREAD, required=place.required)
+
+
+def _ask(folder: Path, data: Any, request: Mapping[str, Any]) -> None:
+    is_array = isinstance(data, xr.DataArray)
+    if is_array:
+        noted = data.assign_attrs(dimension=request["dimension"]) if request["dimension"] else data
+        worker.write_array(folder / "in", noted)
+    document = dict(request) | {"array": is_array, "value": None if is_array else data}
+    (folder / "request.json").write_text(json.dumps(document))
+
+
+def _tell(ended: Ended) -> None:
+    for text, level in ((ended.output, logging.INFO), (ended.errors, logging.WARNING)):
+        for line in text.splitlines()[:200]:
+            _log.log(level, "udf: %s", line)
+    if ended.level != "bubblewrap":
+        _log.warning("udf: run with limits on time and memory only; bubblewrap is missing")
+
+
+def _require_success(folder: Path, ended: Ended) -> None:
+    limits = surroundings().sandbox
+    exceeded = {
+        "time": f"It took longer than {limits.seconds:g} s.",
+        "output": "It printed more than 8 MB.",
+        "disk": "It wrote more than 4 GB.",
+    }
+    if ended.exceeded:
+        raise ProcessRefused(f"The code was stopped. {exceeded[ended.exceeded]}", exception="UdfLimit")
+    path = folder / "error.json"
+    if path.exists():
+        told = json.loads(path.read_text())
+        where = f" ({told['where']})" if told["where"] else ""
+        hint = "Raise the limit: --set sandbox.memory='4 GB'" if told["type"] == "MemoryError" else None
+        message = f"The code failed{where}: {told['type']}: {told['message']}"
+        raise ProcessRefused(message, exception="UdfFailed", hint=hint)
+    if ended.code != 0 or not (folder / "out").is_dir():
+        last = ended.errors.strip().splitlines()[-1:] or [f"exit code {ended.code}"]
+        raise ProcessRefused(f"The code did not end well: {last[0]}.", exception="UdfFailed")
+
+
+def _result(folder: Path) -> Any:
+    path = folder / "out" / "value.json"
+    return json.loads(path.read_text()) if path.exists() else worker.read_array(folder / "out")
+
+
+def _shaped(result: Any, data: Any) -> Any:
+    """Return the result as what the process around it expects of cells or arrays."""
+    if not isinstance(result, xr.DataArray):
+        return result
+    if isinstance(data, Along):
+        result.attrs.pop("dimension", None)
+        if data.dim in result.dims and result.sizes[data.dim] > 1:
+            return Along(result.transpose(*data.data.dims), data.dim)
+        return result.isel({data.dim: 0}, drop=True) if data.dim in result.dims else result
+    if isinstance(data, xr.DataArray) and set(result.dims) == set(data.dims) and result.shape != data.shape:
+        return result.transpose(*data.dims)
+    return result
+
+
+def _code(udf: str) -> str:
+    if "\n" in udf or "\r" in udf:
+        return udf
+    kind = urlsplit(udf).scheme
+    if kind in ("http", "https"):
+        return _fetched(udf)
+    files = surroundings().files
+    path = (files / udf.lstrip("/")).resolve() if files else None
+    if files is None or path is None or not path.is_relative_to(files.resolve()) or not path.is_file():
+        raise ProcessRefused(f"There is no uploaded file '{udf}'.", exception="FileNotFound")
+    return path.read_text(encoding="utf-8")
+
+
+def _fetched(address: str) -> str:
+    try:
+        with httpx2.stream("GET", address, timeout=_FETCH_SECONDS, follow_redirects=True) as answer:
+            answer.raise_for_status()
+            code = b""
+            for piece in answer.iter_bytes():
+                code += piece
+                if len(code) > _CODE_BYTES:
+                    raise ProcessRefused(
+                        f"What lies at {address} is no code: it is too long.", exception="FileNotFound"
+                    )
+    except httpx2.HTTPError as error:
+        raise ProcessRefused(f"The code at {address} cannot be fetched: {error}.", exception="FileNotFound") from error
+    return code.decode(errors="replace")
