@@ -96,15 +96,15 @@ def convert(value: Any, source: str, target: str) -> Any:
         return _registry().Quantity(value, _unit(source)).to(_unit(target)).magnitude
 
 
-def convert_difference(value: float, source: str, target: str) -> float:
-    """Return a difference (a change, not a level) of `value` in `source`, expressed in `target`.
+def convert_difference(value: Any, source: str, target: str) -> Any:
+    """Return a difference (a change, not a level; number or array) of `value` in `source`, expressed in `target`.
 
     One kelvin more is one degree Celsius more, whatever the zero of the scale.
 
     >>> convert_difference(2.0, "degC", "K")
     2.0
     """
-    return float(convert(value, source, target) - convert(0.0, source, target))
+    return convert(value, source, target) - convert(0.0, source, target)
 
 
 def parse_quantity(text: str, unit: str) -> float:

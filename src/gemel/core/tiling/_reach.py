@@ -139,6 +139,20 @@ def _of_kind(kind: str) -> Callable[[Arguments, Kinds], Reach | None]:
     return rule
 
 
+def _filled(arguments: Arguments, kinds: Kinds) -> Reach | None:
+    return (
+        _over_space(arguments, kinds)
+        if arguments.get("method") == "neighbours"
+        else _of_kind("temporal")(arguments, kinds)
+    )
+
+
+def _over_space(_arguments: Arguments, kinds: Kinds) -> Reach | None:
+    # Where space is not told by its dimensions (curvilinear grids, lists of cells), every other one but time may be it.
+    spatial = {name for name, kind in kinds.items() if kind == "spatial"}
+    return Reach(frozenset(spatial or {name for name, kind in kinds.items() if kind not in ("temporal", "bands")}))
+
+
 def _window(arguments: Arguments, kinds: Kinds) -> Reach | None:
     size, align = arguments.get("size"), arguments.get("align", "upper-left")
     axes = _axes(kinds)
@@ -182,6 +196,9 @@ _RULES: dict[str, Callable[[Arguments, Kinds], Reach | None]] = {
     "reduce_spatial": _of_kind("spatial"),
     "resample_spatial": _of_kind("spatial"),
     "resample_cube_spatial": _of_kind("spatial"),
+    "regrid": _over_space,
+    "harmonise": _of_kind("temporal"),
+    "fill_gaps": _filled,
     "aggregate_spatial_window": _window,
     "apply_kernel": _kernel,
 }
