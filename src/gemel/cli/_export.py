@@ -30,7 +30,7 @@ _FACES = {"cwl": cwl, "ecflow": ecflow}
 @click.option("--set", "values", metavar="NAME=VALUE", multiple=True, help="Value of a parameter.")
 @json_option
 @click.pass_obj
-def export(session: Session, twin: str, graph: str | None, folder: str, **options: Any) -> None:
+def export(session: Session, /, twin: str, graph: str | None, folder: str, **options: Any) -> None:
     """Write GRAPH of TWIN as a CWL 1.2 workflow or an ecFlow suite, and say what is lost on the way."""
     with open_engine(load_settings(assignments=session.assignments)) as engine:
         found = engine.twin(twin)

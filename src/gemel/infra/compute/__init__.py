@@ -2,7 +2,7 @@
 
 from gemel.infra.compute._channel import tell_engine
 from gemel.infra.compute._confined import INSIDE, Box, Ended, Limits, confinement, run_confined
-from gemel.infra.compute._cwl import CwlResult, run_cwl
+from gemel.infra.compute._cwl import CwlResult, read_yaml, run_cwl
 from gemel.infra.compute._isolated import Stopped, run_isolated
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Limits",
     "Stopped",
     "confinement",
+    "read_yaml",
     "run_confined",
     "run_cwl",
     "run_isolated",

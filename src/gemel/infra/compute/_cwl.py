@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import yaml
-
-from gemel.base.errors import InvalidInput, MissingExtra, StepTimeout
+from gemel.base.errors import InvalidInput, MissingExtra, NotFound, StepTimeout
+from gemel.base.plugins import require
 from gemel.infra.compute._confined import INSIDE, Box, Ended, Limits, run_confined
 
 _FILES = ("File", "Directory")
@@ -67,8 +66,7 @@ def run_cwl(
         StepTimeout: It ran into its time limit.
         Unconfined: Nothing here can confine it.
     """
-    if importlib.util.find_spec("cwltool") is None:
-        raise MissingExtra("This needs the package 'cwltool', which is not installed.", hint="pip install 'gemel[cwl]'")
+    require_cwltool()
     allowed = replace(limits or Limits(), processes=True, files=_OPEN_FILES)
     readable = [*_installation(), tool.parent.resolve()]
     box = Box(folder, readable, allowed, environment={"TMPDIR": str(INSIDE / "tmp")}, required=required)
@@ -95,14 +93,39 @@ def _installation() -> list[Path]:
     return [*sorted({Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}), _WORKER]
 
 
+def require_cwltool() -> None:
+    """Return when cwltool is installed; it is not imported here.
+
+    Raises:
+        MissingExtra: It is not.
+    """
+    if importlib.util.find_spec("cwltool") is None:
+        raise MissingExtra("This needs the package 'cwltool', which is not installed.", hint="pip install 'gemel[cwl]'")
+
+
 def _alone(tool: Path) -> dict[str, Any] | None:
     """Return a single tool's document that refers to no other; None for one that cwltool has to put together."""
-    try:
-        document = yaml.safe_load(tool.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidInput(f"The CWL document '{tool.name}' cannot be read: {error}.") from error
+    document = read_yaml(tool)
     single = isinstance(document, dict) and document.get("class") in ("CommandLineTool", "ExpressionTool")
     return document if single and not _refers(document) else None
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML 1.2 (or JSON) document.
+
+    Raises:
+        NotFound: There is no such file.
+        InvalidInput: It is not YAML.
+        MissingExtra: The reader, which comes with cwltool, is not installed.
+    """
+    ruamel = require("ruamel.yaml", extra="cwl")
+    try:
+        return ruamel.YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no file '{path}'.") from error
+    except (OSError, UnicodeDecodeError, ruamel.error.YAMLError) as error:
+        where = str(error).strip().splitlines()[-1].strip()
+        raise InvalidInput(f"The document '{path.name}' cannot be read: {where}.") from error
 
 
 def _refers(value: Any) -> bool:
