@@ -59,4 +59,4 @@ pins: $(VENV)/bin/uv        ## resolve the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --extra postgres --group dev pyproject.toml -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) build .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-openeo-suite build .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from bench._planning import planning
+from bench._cubes import beyond_memory, climatology
+from bench._planning import planning, validation
+from bench._regrid import regridding
 from bench._startup import packages, startup
 from bench._steps import steps
 
-BENCHMARKS = {"startup": startup, "packages": packages, "planning": planning, "steps": steps}
+BENCHMARKS = {
+    "startup": startup,
+    "packages": packages,
+    "planning": planning,
+    "steps": steps,
+    "validation": validation,
+    "climatology": climatology,
+    "beyond-memory": beyond_memory,
+    "regridding": regridding,
+}
 
 
 def main(names: list[str]) -> None:

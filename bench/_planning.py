@@ -36,6 +36,30 @@ def planning() -> None:
     report("plan-10000-nodes", seconds, [BAR], "s CPU", "the bar", bar=f"<= {BAR} s", rounds=ROUNDS)
 
 
+def validation() -> None:
+    """Measure the processor time of validating an openEO graph of 1,000 nodes of standard processes."""
+    registry = Registry()
+    graph = Graph.from_json(_standard_document(1000))
+    seconds = []
+    for _ in range(ROUNDS + 1):
+        begun = time.process_time()
+        assert not validate(graph, registry, {})
+        seconds.append(time.process_time() - begun)
+    # The first round imports the library of processes.
+    report("validate-1000-nodes", seconds[1:], [BAR], "s CPU", "the bar", bar=f"<= {BAR} s", rounds=ROUNDS)
+
+
+def _standard_document(nodes: int) -> dict[str, object]:
+    steps: dict[str, object] = {"n0": {"process_id": "constant", "arguments": {"x": 1}}}
+    for number in range(1, nodes):
+        arguments = {"x": {"from_node": f"n{number - 1}"}, "y": {"from_node": f"n{number // 2}"}}
+        steps[f"n{number}"] = {"process_id": ("add", "multiply")[number % 2], "arguments": arguments}
+    return {
+        "process_graph": steps
+        | {"last": {"process_id": "absolute", "arguments": {"x": {"from_node": f"n{nodes - 1}"}}, "result": True}}
+    }
+
+
 def _document() -> dict[str, object]:
     nodes = {"n0": Node("mix", {"left": 0.0, "right": 1.0, "salt": 0})}
     for number in range(1, NODES):

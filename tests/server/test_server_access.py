@@ -30,11 +30,11 @@ def test_every_route_asks_for_the_token(brook_server, stranger):
     tried = addresses(create_app(brook_server.service))
     assert len(tried) > 20
     for method, path in tried:
-        if path == "/health":
+        if path in ("/health", "/.well-known/openeo"):
             continue
         answer = stranger.request(method, path)
         assert answer.status_code == 401, (method, path)
-        if method != "HEAD":
+        if method != "HEAD" and not path.startswith("/openeo/"):  # faces speak their standard's words
             assert answer.json()["code"] == "access.unauthenticated" and answer.headers["WWW-Authenticate"] == "Bearer"
 
 

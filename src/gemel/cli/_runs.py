@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gemel.base.config import load_settings
+from gemel.base.errors import GraphInvalid, NotFound
+from gemel.cli._cwl import cwl_graph, kept_files
 from gemel.cli._open import opened
 from gemel.cli._root import EXIT_CODES, Session
 from gemel.cli._speech import StepTeller, emit, err, json_option, out, parse_settings, table
+from gemel.infra.lake import ContentStore
 from gemel.sdk import Client, RunHandle
 
 _set_option = click.option(
@@ -33,11 +39,21 @@ def run(
 ) -> None:
     """Run GRAPH of TWIN (its main graph by default) and wait for the end.
 
+    TWIN may be a file GRAPH.json with an openEO process graph, or a CWL tool or workflow TOOL.cwl, whose job is then GRAPH.
+
     Only what changed since earlier runs is computed. A run that was interrupted is taken up where it stopped.
     """
     with opened(session) as client:
-        handle = client.twins[twin].run(graph, **parse_settings(values))
+        given = parse_settings(values)
+        if twin.endswith(".cwl"):
+            handle = client.run_graph(cwl_graph(twin, graph))
+        elif twin.endswith(".json"):
+            handle = client.run_graph(_read_graph(twin), **given)
+        else:
+            handle = client.twins[twin].run(graph, **given)
         _follow(client, handle, as_json, save)
+        if save and twin.endswith(".cwl") and not session.url:
+            _save_files(session, handle, Path(save))
 
 
 @click.command(epilog="Example:  gemel whatif earlywarning --set rain=1.3 --set temperature='2 K'")
@@ -114,6 +130,18 @@ def cancel(session: Session, run_id: str, as_json: bool) -> None:
         out.print(f"Run {run_id} is {document['state']}.")
 
 
+def _read_graph(name: str) -> dict[str, Any]:
+    try:
+        document = json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NotFound(f"There is no file '{name}' that can be read.", hint=error.strerror) from error
+    except ValueError as error:
+        raise GraphInvalid(f"'{name}' is not JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise GraphInvalid(f"'{name}' holds no process graph.", hint='Expected {"process_graph": {…}}.')
+    return document
+
+
 def _follow(client: Client, handle: RunHandle, as_json: bool, save: str | None) -> None:
     teller = StepTeller(quiet=as_json)
     try:
@@ -142,8 +170,17 @@ def _save(handle: RunHandle, folder: str) -> list[str]:
     return [str(result.save(target / f"{name}{suffixes[outputs[name]]}")) for name, result in handle.outputs.items()]
 
 
+def _save_files(session: Session, handle: RunHandle, folder: Path) -> None:
+    store = ContentStore(load_settings(assignments=session.assignments).home / "results")
+    formats = {output["name"]: output["format"] for output in handle.document["outputs"]}
+    documents = [item.to_json() for name, item in handle.outputs.items() if formats[name] == "json"]
+    for file in kept_files(documents):
+        shutil.copyfile(store.path(file["gemel:digest"]), folder / Path(file["basename"]).name)
+
+
 def _print_run(document: dict[str, Any]) -> None:
-    out.print(f"Run [bold]{document['id']}[/] of {document['twin']}/{document['graph']}: {document['state']}")
+    graph = "/".join(part for part in (document["twin"], document["graph"]) if part)
+    out.print(f"Run [bold]{document['id']}[/] of {graph}: {document['state']}")
     steps = [(s["id"], s["process"], s["state"], "reused" if s["cached"] else s["seconds"]) for s in document["steps"]]
     table(("step", "process", "state", "seconds"), steps)
     for output in document["outputs"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 from pathlib import Path
+from typing import Any
 
 from gemel.base.config import load_settings
 from gemel.core.engine import Service, open_engine
@@ -36,6 +37,10 @@ class Client:
             NotFound: There is none.
         """
         return RunHandle(self.transport, self.transport.run(id))
+
+    def run_graph(self, document: Document, **parameters: Any) -> RunHandle:
+        """Return a run, begun now, of an openEO process graph that belongs to no twin."""
+        return RunHandle(self.transport, self.transport.run_graph(document, parameters))
 
     def compare(self, first: str, second: str) -> Document:
         """Return which input, code, model or site differs between two runs."""

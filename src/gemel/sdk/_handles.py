@@ -170,7 +170,8 @@ class RunHandle:
 
     def views(self) -> list[Document]:
         """Return what a page would show of this run."""
-        return self._transport.views(self._document["twin"], self.id)
+        twin = self._document["twin"]
+        return self._transport.views(twin, self.id) if twin else []
 
     def __repr__(self) -> str:
         """Return a one-line description."""

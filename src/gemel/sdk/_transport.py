@@ -40,6 +40,9 @@ class Transport(Protocol):
     def start(self, id: str, graph: str | None, parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
         """Return a run that has begun."""
 
+    def run_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
+        """Return a run of a graph that belongs to no twin."""
+
     def whatif(self, id: str, parameters: Mapping[str, Any], wait: float = 10.0) -> Document:
         """Return a what-if run, with views when finished."""
 
@@ -133,6 +136,10 @@ class HttpTransport:
         """Return a run that has begun (and, after `wait` seconds, may have ended)."""
         body = {"graph": graph, "parameters": dict(parameters)}
         return self._post(f"/twins/{_part(id)}/runs", body, wait=wait)
+
+    def run_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
+        """Return a run of a graph that belongs to no twin (and, after `wait` seconds, may have ended)."""
+        return self._post("/runs", {"process": dict(document), "parameters": dict(parameters)}, wait=wait)
 
     def whatif(self, id: str, parameters: Mapping[str, Any], wait: float = 10.0) -> Document:
         """Return a what-if run, with views when finished."""

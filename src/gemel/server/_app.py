@@ -1,9 +1,9 @@
-"""Putting the ASGI app together: gate, native API, health, metrics, and the pages it is handed."""
+"""Putting the ASGI app together: gate, native API, faces, health, metrics, and the pages it is handed."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -12,15 +12,18 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from gemel.base.errors import GemelError
+from gemel.base.errors import GemelError, NotFound
 from gemel.core.engine import Service
-from gemel.infra.access import Authoriser, read_token
+from gemel.infra.access import Authoriser, SignedLinks, read_token
+from gemel.server._faces import Face, Hosting, face_of, installed_faces
 from gemel.server._gate import Gate
 from gemel.server._problem import plain_problem, problem, problem_response
 from gemel.server._routes import api
 
+_Answer = Callable[[Request, Mapping[str, Any]], Response]
 _PLAIN_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -53,18 +56,24 @@ def create_app(service: Service, pages: Pages | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.include_router(api(service))
     _add_health(app, service)
+    faces = installed_faces()
+    authoriser = Authoriser(token)
+    for face in faces:
+        hosting = Hosting(service, authoriser, SignedLinks(token))
+        app.router.routes += [*face.root_routes(hosting), Mount(face.prefix, app=face.app(hosting))]
     if pages is not None:
         app.include_router(pages.router(service), include_in_schema=False)
         app.mount(pages.static_path, pages.static)
-    answer = _answering(pages)
-    _add_errors(app, answer)
+    answer = _answering(pages, faces)
+    _add_errors(app, answer, faces)
     app.add_middleware(
         Gate,
-        authoriser=Authoriser(token),
+        authoriser=authoriser,
         token=token,
         allowed_hosts=settings.server.allowed_hosts,
-        refuse=lambda request, error: answer(request, problem(error)),
+        refuse=lambda request, error: _refused(request, error, faces, answer),
         policy=pages.policy if pages else _PLAIN_POLICY,
+        faces=faces,
     )
     return app
 
@@ -85,21 +94,31 @@ def _add_health(app: FastAPI, service: Service) -> None:
         return "\n".join([*lines, f"gemel_live_twins {len(service.engine.live_ids())}", ""])
 
 
-def _answering(pages: Pages | None) -> Callable[[Request, Mapping[str, Any]], Response]:
+def _refused(request: Request, error: GemelError, faces: Sequence[Face], answer: _Answer) -> Response:
+    face = face_of(faces, request.url.path)
+    return answer(request, problem(error)) if face is None else face.refuse(request, error)
+
+
+def _answering(pages: Pages | None, faces: Sequence[Face]) -> _Answer:
     def answer(request: Request, document: Mapping[str, Any]) -> Response:
-        wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+        path = request.url.path
+        spoken = path.startswith("/api/") or face_of(faces, path) is not None
+        wants_page = "text/html" in request.headers.get("accept", "") and not spoken
         return pages.render_problem(document) if pages and wants_page else problem_response(document)
 
     return answer
 
 
-def _add_errors(app: FastAPI, answer: Callable[[Request, Mapping[str, Any]], Response]) -> None:
+def _add_errors(app: FastAPI, answer: _Answer, faces: Sequence[Face]) -> None:
     @app.exception_handler(GemelError)
     def ours(request: Request, error: GemelError) -> Response:
         return answer(request, problem(error))
 
     @app.exception_handler(HTTPException)
     def framework(request: Request, error: HTTPException) -> Response:
+        face = face_of(faces, request.scope["path"])
+        if face is not None:
+            return face.refuse(request, NotFound(f"There is nothing at {request.scope['path']!r}."))
         code = {400: "input.invalid", 404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "request")
         detail = f"There is nothing at {request.url.path}." if error.status_code == 404 else str(error.detail)
         return answer(request, plain_problem(error.status_code, detail, code))

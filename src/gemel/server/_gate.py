@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gemel.base.errors import Denied, GemelError
-from gemel.infra.access import Actor, Authoriser
+from gemel.infra.access import Actor, Authoriser, SignedLinks
+from gemel.server._faces import Face, face_of
 
 COOKIE = "gemel_token"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
@@ -26,7 +27,7 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via", "x-real
 class Gate:
     """ASGI middleware: refuses foreign hosts and origins, finds the actor, asks the authoriser, sets headers."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the framework hands each of them over by name
         self,
         app: ASGIApp,
         *,
@@ -35,6 +36,7 @@ class Gate:
         allowed_hosts: Sequence[str],
         refuse: Callable[[Request, GemelError], Response],
         policy: str,
+        faces: Sequence[Face] = (),
     ) -> None:
         self._app = app
         self._authoriser = authoriser
@@ -42,6 +44,8 @@ class Gate:
         self._hosts = {*_LOOPBACK, *allowed_hosts}
         self._refuse = refuse
         self._policy = policy
+        self._faces = faces
+        self._links = SignedLinks(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass, or answer it with a problem."""
@@ -54,7 +58,7 @@ class Gate:
             self._check_origin(request)
             actor, sign_in = self._actor(request)
             action = "read" if request.method in _SAFE else "write"
-            self._authoriser.require(actor, action, _resource(request.url.path))
+            self._authoriser.require(actor, action, self._resource(request, actor))
         except GemelError as error:
             await self._refuse(request, error)(scope, receive, self._dressed(send, None))
             return
@@ -77,14 +81,36 @@ class Gate:
 
     def _actor(self, request: Request) -> tuple[Actor, bool]:
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        face = face_of(self._faces, request.scope["path"])
+        value = value if face is None else face.shown(value)
         cookie = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
         shown = value if scheme.lower() == "bearer" else (cookie.value if cookie else None)
         actor = self._authoriser.actor(shown)
-        if actor.is_owner or shown is not None:
+        if actor.is_owner:
+            return actor, False
+        if self._opened(request):
+            return Actor("link"), False
+        if face is not None or shown is not None:
             return actor, False
         if request.method == "GET" and _is_page(request.url.path) and self._same_user(request):
             return self._authoriser.actor(self._token), True
         return actor, False
+
+    def _opened(self, request: Request) -> bool:
+        standing = self._links.standing(request.scope["path"], request.query_params)
+        if standing == "expired":
+            raise Denied(
+                "This address was signed for a while that is over.", hint="Ask for it again.", reason="expired"
+            )
+        return standing == "valid"
+
+    def _resource(self, request: Request, actor: Actor) -> str:
+        path = request.scope["path"]
+        face = face_of(self._faces, path)
+        if face is not None and face.is_public(request.method, path):
+            return "public"
+        first = path.strip("/").split("/")[0] or "page"
+        return "linked" if actor.id == "link" else first
 
     def _same_user(self, request: Request) -> bool:
         # Opening the page signs in whoever started the engine: the kernel knows whose connection this is.
@@ -110,11 +136,6 @@ class Gate:
             await send(message)
 
         return dressed
-
-
-def _resource(path: str) -> str:
-    first = path.strip("/").split("/")[0]
-    return {"health": "health", "static": "static"}.get(first, first or "page")
 
 
 def _is_page(path: str) -> bool:

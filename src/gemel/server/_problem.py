@@ -31,6 +31,9 @@ STATUS = {
     "store.corrupt": 500,
     "plugin.broken": 500,
     "extra.missing": 501,
+    "tool.missing": 501,
+    "sandbox.missing": 501,
+    "memory.does-not-fit": 422,
     "check.failed": 412,
     "engine.stopped": 503,
 }

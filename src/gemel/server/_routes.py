@@ -30,6 +30,15 @@ class NewRun(BaseModel):
     parameters: dict[str, Any] = {}
 
 
+class NewGraphRun(BaseModel):
+    """Body of a request for a run of a graph that belongs to no twin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    process: Document
+    parameters: dict[str, Any] = {}
+
+
 class Scenario(BaseModel):
     """Body of a what-if: values of the twin's parameters, numbers or texts with a unit."""
 
@@ -139,6 +148,10 @@ def _run_routes(router: APIRouter, service: Service) -> None:
         twin: str | None = None, state: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
     ) -> Document:
         return {"runs": service.runs(twin, state, limit)}
+
+    @router.post("/runs", status_code=201)
+    def start(body: NewGraphRun, wait: Wait = 0.0) -> Document:
+        return service.run_graph(body.process, body.parameters, wait)
 
     @router.get("/runs/{run}")
     def run(run: str, wait: Wait = 0.0) -> Document:

@@ -114,7 +114,7 @@ def _run(documents: Documents, name: str) -> dict[str, Any]:
     longest = max((step["seconds"] or 0.0 for step in run["steps"]), default=0.0)
     return {
         "run": run,
-        "twin": documents.twin(run["twin"]),
+        "twin": documents.twin(run["twin"]) if run["twin"] else None,
         "logs": documents.logs(name)["logs"],
         "longest": longest or 1.0,
         "ended": run["state"] in _ENDED,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gemel.base.config import load_settings
-from gemel.base.errors import GraphInvalid
+from gemel.base.errors import GraphInvalid, NotFound
+from gemel.core.cubes import callback, children_from
 from gemel.core.engine import open_engine
-from gemel.core.graph import Graph
-from gemel.core.processes._callback import callback
+from gemel.core.graph import Graph, Registry, process, validate
 from gemel.core.twin import load_twin, new_twin
 
 _SCALED = {
@@ -52,3 +53,58 @@ def test_child_with_a_circle_is_refused() -> None:
     }
     with pytest.raises(GraphInvalid, match="wait for each other"):
         callback({"process_graph": circle})
+
+
+def _nodes(**nodes: Any) -> dict[str, Any]:
+    found = {name: {"process_id": process, "arguments": given} for name, (process, given) in nodes.items()}
+    found[list(nodes)[-1]]["result"] = True
+    return {"process_graph": found}
+
+
+_PERIOD = {"period": "month", "reducer": _nodes(n=("mean", {"data": {"from_parameter": "data"}}))}
+_CUBE = {
+    "empty": ("create_data_cube", {}),
+    "in_time": (
+        "add_dimension",
+        {"data": {"from_node": "empty"}, "name": "t", "label": "2020-05-01", "type": "temporal"},
+    ),
+    "filled": (
+        "apply",
+        {"data": {"from_node": "in_time"}, "process": _nodes(n=("constant", {"x": 4}))},
+    ),
+}
+
+
+def test_cubes_go_through_an_engine(home: Path, tmp_path: Path) -> None:
+    twin = load_twin(new_twin("any-twin", tmp_path))
+    graph = _nodes(**_CUBE, months=("aggregate_temporal_period", {"data": {"from_node": "filled"}, **_PERIOD}))
+    with open_engine(load_settings(home=home)) as engine:
+        run = engine.finish(engine.runs.start(twin, Graph.from_json(graph)))
+        assert run.state == "finished", run.error
+        found = engine.output(run, "result")
+    assert found.values.tolist() == [4]
+    assert found.t.values.tolist() == ["2020-05"]
+
+
+def test_what_breaks_a_schema_is_found_before_anything_runs() -> None:
+    wrong = {"data": {"from_node": "filled"}, **_PERIOD, "period": "fortnight"}
+    findings = validate(Graph.from_json(_nodes(**_CUBE, months=("aggregate_temporal_period", wrong))), Registry())
+    assert [(finding.node, finding.argument) for finding in findings] == [("months", "period")]
+    assert "'fortnight' is not one of 'hour'" in findings[0].message
+
+
+def test_children_look_up_processes_where_they_are_told() -> None:
+    @process(id="twice")
+    def twice(x: float) -> float:
+        """Twice a number.
+
+        Args:
+            x: The number.
+        """
+        return 2 * x
+
+    child = _nodes(n=("twice", {"x": {"from_parameter": "x"}}))
+    with pytest.raises(NotFound, match="twice"):
+        callback(child)
+    with children_from(Registry({"twice": twice})):
+        assert callback(child)(x=4) == 8

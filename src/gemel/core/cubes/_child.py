@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import graphlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +56,9 @@ _SAME_UNIT = frozenset(
 )
 
 
+_registry: contextvars.ContextVar[Registry | None] = contextvars.ContextVar("gemel_children", default=None)
+
+
 @dataclass(frozen=True)
 class Child:
     """A child process graph, ready to be evaluated.
@@ -99,7 +104,7 @@ def callback(child: Any, registry: Registry | None = None) -> Callback:
 
     Args:
         child: ``{"process_graph": {…}}`` as it stands in a graph, or a Python callable, returned as it is.
-        registry: Where its processes are looked up; default those of installed plugins.
+        registry: Where its processes are looked up; default that of `children_from`, else those of installed plugins.
 
     Raises:
         GraphInvalid: It is not a process graph, or its steps wait for each other.
@@ -107,7 +112,17 @@ def callback(child: Any, registry: Registry | None = None) -> Callback:
     """
     if callable(child):
         return child  # type: ignore[no-any-return]
-    return _child_of(Graph.from_json(child), registry or _default())
+    return _child_of(Graph.from_json(child), registry or _registry.get() or _default())
+
+
+@contextlib.contextmanager
+def children_from(registry: Registry) -> Iterator[None]:
+    """Make `registry` the one in which child processes look up processes for the block."""
+    token = _registry.set(registry)
+    try:
+        yield
+    finally:
+        _registry.reset(token)
 
 
 def keeps_unit(child: Callback) -> bool:

@@ -130,3 +130,33 @@ def fill(values: Array, places: Array) -> None:
                             share = (places[gap] - places[left]) / (places[t] - places[left])
                             values[i, gap, j] = low * (1 - share) + high * share
                     left = t
+
+
+@_compiled
+def quantiles(values: Array, order: Array, bounds: Array, probabilities: Array, results: Array) -> None:
+    """Write to `results` (cells, groups, probabilities) the quantiles of the values (cells, along) of each group.
+
+    `order` holds the positions along, group after group; the group g lies from ``bounds[g]`` to ``bounds[g + 1]``.
+    """
+    buffer = np.empty(values.shape[1], dtype=values.dtype)
+    for cell in range(values.shape[0]):
+        for group in range(len(bounds) - 1):
+            held = 0
+            for place in range(bounds[group], bounds[group + 1]):
+                value = values[cell, order[place]]
+                if value == value:
+                    buffer[held] = value
+                    held += 1
+            if held == 0:
+                results[cell, group, :] = np.nan
+                continue
+            ordered = np.sort(buffer[:held])
+            for number in range(len(probabilities)):
+                position = probabilities[number] * (held - 1)
+                low = int(position)
+                share = position - low
+                # Without a share of the upper one its infinity must not turn the result into NaN.
+                if share == 0.0:
+                    results[cell, group, number] = ordered[low]
+                else:
+                    results[cell, group, number] = ordered[low] * (1 - share) + ordered[low + 1] * share

@@ -16,15 +16,22 @@ from joserfc.jwk import OKPKey
 from gemel.base.clock import parse_duration
 from gemel.base.config import Settings, load_settings
 from gemel.base.errors import CheckFailed, Conflict, GemelError, NotFound, not_found
+from gemel.base.sizes import parse_size
 from gemel.core.engine._checking import failed_checks, output_checks, package_checks
+from gemel.core.engine._graphs import Estimate, GraphRuns
 from gemel.core.engine._live import LiveStatus, LiveTwin
+from gemel.core.engine._origin import loose, twin_folder
 from gemel.core.engine._presence import Presence
-from gemel.core.engine._runs import Runs, twin_folder
-from gemel.core.graph import Journal, ResultStore, Run, Services, Surroundings, capture_logs
+from gemel.core.engine._runs import Runs
+from gemel.core.graph import Graph, Journal, ResultStore, Run, Sandbox, Services, Surroundings, capture_logs
 from gemel.core.stream import SqlEventLog, StateStore
+from gemel.core.tiling import evaluate, foresee
 from gemel.core.trust import CheckResult, Report, ReportStore, compare, lineage
 from gemel.core.twin import Crate, Repository, Twin, draw, find_twin, known_twins, load_twin, resolve
+from gemel.core.workspace import Workspace
 from gemel.infra.lake import ContentStore
+from gemel.infra.lake.collections import Collections
+from gemel.infra.lake.formats import Format, formats
 from gemel.infra.store import Store, open_store
 
 _TICK_SECONDS = 0.5
@@ -35,10 +42,14 @@ class Engine:
 
     Attributes:
         settings: What it was opened with.
+        services: What runs are made with.
         runs: Starting, following and stopping runs.
         log: Events of all twins.
         states: Versions of each twin's state.
         reports: Reports of checks.
+        graphs: Runs of graphs that belong to no twin.
+        workspace: What people keep here: jobs, stored processes, files, services.
+        collections: Data that graphs can load by name.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -49,13 +60,17 @@ class Engine:
         workers = settings.runs.workers or max(4, os.cpu_count() or 1)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="gemel-step")
         journal = Journal(store, self.results)
-        place = Surroundings(settings.home, settings.home / "workspace", settings.runs.memory_bytes)
-        services = Services(journal, self.results, pool, {}, place)
-        self.runs = Runs(journal, services, self._presence, settings.runs.keep_updates)
+        files = settings.home / "workspace"
+        place = Surroundings(settings.home, files, settings.runs.memory_bytes, _sandbox(settings))
+        self.services = Services(journal, self.results, pool, {}, place, evaluate, foresee)
+        self.runs = Runs(journal, self.services, self._presence, settings.runs.keep_updates)
         self.log = SqlEventLog(store)
         self.states = StateStore(store)
         self.reports = ReportStore(store)
         self.repository = Repository(settings.repository)
+        self.graphs = GraphRuns(self.runs, files, self.results, self.estimate)
+        self.workspace = Workspace(store, self.graphs, settings.home)
+        self.collections = Collections(settings.home)
         self._live: dict[str, LiveTwin] = {}
         self._loaded: dict[str, Twin] = {}
         self._lock = threading.Lock()
@@ -119,10 +134,27 @@ class Engine:
                 values["state"] = latest.document["state"]
         return self.runs.start(twin, chosen, resolve(twin, chosen, values))
 
+    def start_graph(self, graph: Graph, given: Mapping[str, Any] | None = None) -> str:
+        """Return the id of a run of a graph that belongs to no twin.
+
+        Raises:
+            GraphInvalid: The graph or the values given for its parameters are wrong.
+        """
+        return self.graphs.start(graph, given)
+
+    def estimate(self, graph: Graph, arguments: Mapping[str, Any]) -> Estimate:
+        """Return what running a graph will take; nothing is known of it yet."""
+        return Estimate()
+
+    @staticmethod
+    def formats() -> list[Format]:
+        """Return the file formats that results are written in and data read from."""
+        return list(formats().values())
+
     def finish(self, run_id: str, timeout: float | None = None) -> Run:
         """Return the run after it ended (or the time is up), with the twin's checks on its outputs made."""
         run = self.runs.wait(run_id, timeout)
-        if run.state == "finished" and not run.checks:
+        if run.twin and run.state == "finished" and not run.checks:
             self._check_run(run)
             run = self.runs.journal.get(run_id)
         return run
@@ -135,7 +167,13 @@ class Engine:
                 self.runs.journal.set_checks(run.id, [result.document() for result in results])
 
     def twin_of(self, run: Run) -> Twin:
-        """Return the twin that a run belongs to, as it is now."""
+        """Return the twin that a run belongs to, as it is now.
+
+        Raises:
+            NotFound: The twin is gone, or the run's graph belongs to none.
+        """
+        if not run.twin:
+            raise NotFound(f"Run {run.id} is of a graph that belongs to no twin.")
         if run.twin in self._live:
             return self._live[run.twin].twin
         folder = twin_folder(run)
@@ -163,7 +201,8 @@ class Engine:
         for run in self.runs.orphans():
             # A run whose twin is gone stays as it is; live updates are taken up by their own trigger.
             with contextlib.suppress(GemelError):
-                if run.cause is None and self.runs.take_up(run, self.twin_of(run)):
+                source = self.twin_of(run) if run.twin else loose(self.settings.home / "workspace")
+                if run.cause is None and self.runs.take_up(run, source):
                     taken.append(run.id)
         return taken
 
@@ -306,6 +345,11 @@ class Engine:
             with contextlib.suppress(FileExistsError):
                 os.link(fresh.name, path)
         return OKPKey.import_key(path.read_bytes())
+
+
+def _sandbox(settings: Settings) -> Sandbox:
+    chosen = settings.sandbox
+    return Sandbox(chosen.required, parse_duration(chosen.time).total_seconds(), parse_size(chosen.memory))
 
 
 @contextlib.contextmanager

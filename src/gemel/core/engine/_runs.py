@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from gemel.base.errors import GemelError
 from gemel.base.ids import digest_json
+from gemel.core.engine._origin import Origin
 from gemel.core.engine._presence import Presence
 from gemel.core.graph import (
     Execution,
@@ -71,28 +71,38 @@ class Runs:
         self._active: dict[str, _Active] = {}
         self._lock = threading.Lock()
 
-    def start(self, twin: Twin, graph: Graph, arguments: Mapping[str, Any], *, cause: str | None = None) -> str:
+    def start(
+        self, source: Twin | Origin, graph: Graph, arguments: Mapping[str, Any], *, cause: str | None = None
+    ) -> str:
         """Return the id of a run that has begun; an interrupted run of the same thing is taken up instead.
+
+        Args:
+            source: What the graph belongs to.
+            graph: What is run.
+            arguments: Values of the graph's parameters.
+            cause: What fired it; at most one run exists for a cause, and it is never taken up for another.
 
         Raises:
             GraphInvalid: The graph or its arguments are wrong; nothing is recorded.
         """
-        require_valid(graph, twin.registry, arguments)
-        signature = digest_json([graph.digest, dict(arguments), twin.content])
+        origin = Origin.of(source) if isinstance(source, Twin) else source
+        require_valid(graph, origin.registry, arguments)
+        signature = digest_json([graph.digest, dict(arguments), origin.content])
         taken = self._take_up(signature) if cause is None else None
         if taken is None:
-            new = NewRun(twin.id, graph, arguments, self._presence.engine, signature, _environment(twin), cause)
+            new = NewRun(origin.id, graph, arguments, self._presence.engine, signature, _environment(origin), cause)
             taken, is_new = self.journal.create(new)
             if not is_new and not self._adopt(self.journal.get(taken)):
                 return taken
-        self._drive(taken, twin, graph, arguments)
+        self._drive(taken, origin, graph, arguments)
         return taken
 
-    def take_up(self, run: Run, twin: Twin) -> bool:
+    def take_up(self, run: Run, source: Twin | Origin) -> bool:
         """Return whether an unfinished `run` of a dead engine now goes on here."""
         if not self._adopt(run):
             return False
-        self._drive(run.id, twin, Graph.from_json(run.document), run.arguments)
+        origin = Origin.of(source) if isinstance(source, Twin) else source
+        self._drive(run.id, origin, Graph.from_json(run.document), run.arguments)
         return True
 
     def orphans(self) -> list[Run]:
@@ -168,19 +178,19 @@ class Runs:
             return False
         return self.journal.adopt(run.id, self._presence.engine, run.engine)
 
-    def _drive(self, run_id: str, twin: Twin, graph: Graph, arguments: Mapping[str, Any]) -> None:
+    def _drive(self, run_id: str, origin: Origin, graph: Graph, arguments: Mapping[str, Any]) -> None:
         active = _Active(RunControl())
         active.control.notify = active.tell
         with self._lock:
             self._forget_old()
             self._active[run_id] = active
-        self._drivers.submit(self._execute, run_id, active, (twin, graph, arguments))
+        self._drivers.submit(self._execute, run_id, active, (origin, graph, arguments))
 
-    def _execute(self, run_id: str, active: _Active, work: tuple[Twin, Graph, Mapping[str, Any]]) -> None:
-        twin, graph, arguments = work
+    def _execute(self, run_id: str, active: _Active, work: tuple[Origin, Graph, Mapping[str, Any]]) -> None:
+        origin, graph, arguments = work
         try:
-            planned = plan(graph, twin.registry, arguments)
-            Execution(run_id, planned, self._services, active.control, twin.folder).run()
+            planned = plan(graph, origin.registry, arguments)
+            Execution(run_id, planned, self._services, active.control, origin.folder).run()
         except GemelError as error:
             with contextlib.suppress(GemelError):
                 self.journal.finish(run_id, "failed", error.document(), ())
@@ -216,20 +226,14 @@ class Runs:
             yield active
 
 
-def _environment(twin: Twin) -> dict[str, Any]:
+def _environment(origin: Origin) -> dict[str, Any]:
     return {
         "gemel": version("gemel"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "host": socket.gethostname(),
         "site": "local",
-        "twin_version": twin.manifest.twin.version,
-        "content": twin.content,
-        "folder": str(twin.folder),
+        "twin_version": origin.version,
+        "content": origin.content,
+        "folder": str(origin.folder) if origin.folder else None,
     }
-
-
-def twin_folder(run: Run) -> Path | None:
-    """Return the folder that the run's twin was loaded from, if it is still there."""
-    folder = Path(str(run.environment.get("folder", "")))
-    return folder if folder.is_dir() else None

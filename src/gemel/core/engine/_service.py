@@ -17,6 +17,7 @@ from gemel.core.graph import Graph, Registry, validate
 from gemel.core.twin import Twin
 
 Document = dict[str, Any]
+OWNER = "owner"  # whose stored processes a graph may use that comes from the command line
 _STATES = ("queued", "running", "finished", "failed", "cancelled")
 
 
@@ -69,6 +70,17 @@ class Service:
     def start(self, id: str, graph: str | None, parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
         """Return a run that has begun (and, after `wait` seconds, may have ended)."""
         run_id = self.engine.start(self.engine.twin(id), graph, parameters)
+        return self.wait(run_id, wait) if wait > 0 else self.run(run_id)
+
+    def run_graph(
+        self, document: Mapping[str, Any], parameters: Mapping[str, Any] | None = None, wait: float = 0.0
+    ) -> Document:
+        """Return a run of an openEO process graph that belongs to no twin, begun (and maybe ended) now.
+
+        Stored processes of the engine's owner can be used in it.
+        """
+        graph = self.engine.workspace.processes.ready(OWNER, document)
+        run_id = self.engine.start_graph(graph, parameters)
         return self.wait(run_id, wait) if wait > 0 else self.run(run_id)
 
     def whatif(self, id: str, parameters: Mapping[str, Any], wait: float = 10.0) -> Document:

@@ -16,9 +16,6 @@ from gemel.base import units
 from gemel.base.errors import InvalidInput
 from gemel.core.graph._types import ValueType
 
-# Where numbagg happens to be installed, xarray's quantiles would first be compiled for ten seconds in each process.
-xr.set_options(use_numbagg=False)
-
 _KIND = "gemel_kind"
 _NAME = "gemel_name"
 _INDEX = "gemel_index"  # number of rows, and names of the columns that were a table's index, as JSON

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from gemel.core.graph import process
-from gemel.core.processes._nodata import is_array, is_nan_number, is_number
+from gemel.core.cubes import CellByCell
+from gemel.core.processes._nodata import is_array, is_nan_number, is_number, knows_all, three_valued, widened
+from gemel.core.processes._standard import standard
+from gemel.core.processes.logic import and_, not_
 
-_COMPARISON = ("comparison",)
 
-
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def eq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> bool | None:
     """Whether two values are equal; values of different kinds are not, and null makes it unknown.
 
@@ -27,11 +28,11 @@ def eq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) 
     if x is None or y is None:
         return None
     if is_array(x) or is_array(y):
-        return np.abs(x - y) <= delta if delta is not None else x == y
+        return _cells(lambda a, b: abs(a - b) <= delta if delta is not None else a == b, x, y)
     return _equal(x, y, delta, case_sensitive)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def neq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> bool | None:
     """Whether two values differ; null makes it unknown.
 
@@ -42,10 +43,10 @@ def neq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True)
         case_sensitive: Whether texts that differ in case alone differ.
     """
     equal = eq.function(x, y, delta, case_sensitive)
-    return None if equal is None else ~equal if is_array(equal) else not equal
+    return not_.function(equal)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def gt(x: Any, y: Any) -> bool | None:
     """Whether x is greater than y; false for values that have no order, null when one is null.
 
@@ -56,7 +57,7 @@ def gt(x: Any, y: Any) -> bool | None:
     return _ordered(x, y, lambda a, b: a > b)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def gte(x: Any, y: Any) -> bool | None:
     """Whether x is greater than or equal to y.
 
@@ -67,7 +68,7 @@ def gte(x: Any, y: Any) -> bool | None:
     return _ordered(x, y, lambda a, b: a >= b)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def lt(x: Any, y: Any) -> bool | None:
     """Whether x is less than y.
 
@@ -78,7 +79,7 @@ def lt(x: Any, y: Any) -> bool | None:
     return _ordered(x, y, lambda a, b: a < b)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def lte(x: Any, y: Any) -> bool | None:
     """Whether x is less than or equal to y.
 
@@ -89,7 +90,7 @@ def lte(x: Any, y: Any) -> bool | None:
     return _ordered(x, y, lambda a, b: a <= b)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def between(x: Any, min: Any, max: Any, exclude_max: bool = False) -> bool | None:
     """Whether a value lies between two bounds, the lower one included.
 
@@ -101,32 +102,32 @@ def between(x: Any, min: Any, max: Any, exclude_max: bool = False) -> bool | Non
     """
     above = gte.function(x, min)
     below = (lt if exclude_max else lte).function(x, max)
-    return None if above is None or below is None else above & below
+    return None if above is None or below is None else and_.function(above, below)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def is_nan(x: Any) -> bool:
-    """Whether a value is the number NaN.
+    """Whether a value is the number NaN; in a cube also where there is no data, which NaN stands for.
 
     Args:
         x: The value.
     """
     if is_array(x):
-        return np.isnan(x)
+        return _held(x).isnull()
     return is_nan_number(x)
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def is_nodata(x: Any) -> bool:
     """Whether a value is the no-data value.
 
     Args:
         x: The value.
     """
-    return np.isnan(x) if is_array(x) else x is None
+    return _held(x).isnull() if is_array(x) else x is None
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def is_valid(x: Any) -> bool:
     """Whether a value can be worked with: neither null, NaN nor infinite.
 
@@ -134,11 +135,11 @@ def is_valid(x: Any) -> bool:
         x: The value.
     """
     if is_array(x):
-        return np.isfinite(x)
+        return np.isfinite(_held(x))
     return x is not None and not (isinstance(x, float) and not math.isfinite(x))
 
 
-@process(categories=_COMPARISON)
+@standard(on="cells")
 def is_infinite(x: Any) -> bool:
     """Whether a value is an infinite number.
 
@@ -146,7 +147,7 @@ def is_infinite(x: Any) -> bool:
         x: The value.
     """
     if is_array(x):
-        return np.isinf(x)
+        return np.isinf(_held(x))
     return isinstance(x, float) and math.isinf(x)
 
 
@@ -164,7 +165,24 @@ def _ordered(x: Any, y: Any, holds: Callable[[Any, Any], Any]) -> Any:
     if x is None or y is None:
         return None
     if is_array(x) or is_array(y):
-        return holds(x, y)
+        return _cells(holds, x, y)
     if is_number(x) and is_number(y):
         return bool(holds(x, y))
     return False
+
+
+def _cells(holds: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    values = [widened(value) if is_array(value) else value for value in (x, y)]
+    if any(not is_array(value) and not is_number(value) for value in values):
+        # Texts and booleans are compared by rules of their own, value by value.
+        raise CellByCell
+    if is_array(x) and is_array(y) and (x.dtype.kind == "b") != (y.dtype.kind == "b"):
+        raise CellByCell
+    null = sum((value.isnull() for value in values if is_array(value)), xr.DataArray(False))
+    return three_valued(holds(*values), null.astype(bool), knows_all(*values))
+
+
+def _held(cells: Any) -> Any:
+    if cells.dtype.kind not in "biuf":
+        raise CellByCell
+    return cells

@@ -7,16 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from gemel.base.errors import InvalidInput
-from gemel.core.graph import process
-from gemel.core.processes._instants import instant_or_none, is_date
+from gemel.core.cubes import instant_or_none, is_date
+from gemel.core.processes._standard import standard
 
-_DATES = ("date & time",)
 _SECONDS = {"millisecond": 0.001, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
 _MONTHS = {"month": 1, "year": 12}
 Step = Literal["millisecond", "second", "minute", "hour", "day", "week", "month", "year"]
 
 
-@process(categories=_DATES)
+@standard
 def date_between(x: str, min: str, max: str, exclude_max: bool = False) -> bool:
     """Whether an instant lies between two others, the first one included.
 
@@ -30,7 +29,7 @@ def date_between(x: str, min: str, max: str, exclude_max: bool = False) -> bool:
     return low <= instant < high if exclude_max else low <= instant <= high
 
 
-@process(categories=_DATES)
+@standard
 def date_difference(date1: str, date2: str, unit: Step = "second") -> float:
     """How long it is from one instant to another, negative when the second comes first.
 
@@ -45,7 +44,7 @@ def date_difference(date1: str, date2: str, unit: Step = "second") -> float:
     return _tidy((second - first).total_seconds() / _SECONDS[unit])
 
 
-@process(categories=_DATES)
+@standard
 def date_shift(date: str, value: int, unit: Step) -> str:
     """An instant moved by some units; a day that the month does not have becomes its last one.
 

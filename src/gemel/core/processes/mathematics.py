@@ -1,22 +1,71 @@
-"""Mathematics on single numbers or whole arrays (openEO process specification, group `math`)."""
+"""Mathematics on single numbers, of one cell or of all cells at once (openEO process specification, group `math`)."""
 
 from __future__ import annotations
 
 import decimal
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
 from gemel.base.errors import ProcessRefused
-from gemel.core.graph import process
+from gemel.core.graph import Field
 from gemel.core.processes._nodata import is_array, is_nan_number, numeric
+from gemel.core.processes._standard import standard
 
-_MATH = ("math",)
-_TRIGONOMETRIC = ("math", "math > trigonometric")
+Operand = Field | float | None
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
+def add(x: Operand, y: Operand) -> Operand:
+    """Sum of two numbers.
+
+    Args:
+        x: The first summand.
+        y: The second summand.
+    """
+    return numeric(operator.add, x, y)
+
+
+@standard(on="cells")
+def subtract(x: Operand, y: Operand) -> Operand:
+    """Difference of two numbers.
+
+    Args:
+        x: The minuend.
+        y: The subtrahend.
+    """
+    return numeric(operator.sub, x, y)
+
+
+@standard(on="cells")
+def multiply(x: Operand, y: Operand) -> Operand:
+    """Product of two numbers.
+
+    Args:
+        x: The first factor.
+        y: The second factor.
+    """
+    return numeric(operator.mul, x, y)
+
+
+@standard(on="cells")
+def divide(x: Operand, y: Operand) -> Operand:
+    """Quotient of two numbers; in a cube, a cell divided by zero is infinite or no data.
+
+    Args:
+        x: The dividend.
+        y: The divisor.
+
+    Raises:
+        ProcessRefused: `DivisionByZero`, when the divisor is the number zero.
+    """
+    _refuse_zero(y)
+    return numeric(operator.truediv, x, y)
+
+
+@standard(on="cells")
 def absolute(x: float | None) -> float | None:
     """Absolute value of a number.
 
@@ -26,7 +75,7 @@ def absolute(x: float | None) -> float | None:
     return numeric(np.abs, x)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
 def ceil(x: float | None) -> float | None:
     """Least whole number that is not less than a number.
 
@@ -36,7 +85,7 @@ def ceil(x: float | None) -> float | None:
     return numeric(_ceil, x)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
 def floor(x: float | None) -> float | None:
     """Greatest whole number that is not greater than a number.
 
@@ -46,7 +95,7 @@ def floor(x: float | None) -> float | None:
     return numeric(_floor, x)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
 def sgn(x: float | None) -> float | None:
     """Sign of a number: -1, 0 or 1.
 
@@ -56,7 +105,7 @@ def sgn(x: float | None) -> float | None:
     return numeric(np.sign, x)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells", wider=("x",))
 def sqrt(x: float | None) -> float | None:
     """Square root of a number; NaN for a negative one.
 
@@ -66,127 +115,7 @@ def sqrt(x: float | None) -> float | None:
     return numeric(np.sqrt, x)
 
 
-@process(categories=_TRIGONOMETRIC, durable=False)
-def sin(x: float | None) -> float | None:
-    """Sine of an angle in radians.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.sin, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def cos(x: float | None) -> float | None:
-    """Cosine of an angle in radians.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.cos, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def tan(x: float | None) -> float | None:
-    """Tangent of an angle in radians.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.tan, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def sinh(x: float | None) -> float | None:
-    """Hyperbolic sine of a number.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.sinh, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def cosh(x: float | None) -> float | None:
-    """Hyperbolic cosine of a number.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.cosh, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def tanh(x: float | None) -> float | None:
-    """Hyperbolic tangent of a number.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.tanh, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def arcsin(x: float | None) -> float | None:
-    """Angle in radians whose sine is the number; NaN outside -1 to 1.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.arcsin, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def arccos(x: float | None) -> float | None:
-    """Angle in radians whose cosine is the number; NaN outside -1 to 1.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.arccos, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def arctan(x: float | None) -> float | None:
-    """Angle in radians whose tangent is the number.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.arctan, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def arsinh(x: float | None) -> float | None:
-    """Number whose hyperbolic sine is the given one.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.arcsinh, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def arcosh(x: float | None) -> float | None:
-    """Number whose hyperbolic cosine is the given one; NaN below 1.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.arccosh, x)
-
-
-@process(categories=_TRIGONOMETRIC, durable=False)
-def artanh(x: float | None) -> float | None:
-    """Number whose hyperbolic tangent is the given one; NaN beyond -1 and 1.
-
-    Args:
-        x: The angle or number.
-    """
-    return numeric(np.arctanh, x)
-
-
-@process(id="int", categories=_MATH, durable=False)
+@standard(id="int", on="cells")
 def int_(x: float | None) -> int | None:
     """Whole part of a number: what is left when the digits after the point are cut off; null of NaN.
 
@@ -196,7 +125,7 @@ def int_(x: float | None) -> int | None:
     return None if is_nan_number(x) else numeric(_whole, x)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
 def exp(p: float | None) -> float | None:
     """Euler's number raised to a power.
 
@@ -206,7 +135,7 @@ def exp(p: float | None) -> float | None:
     return numeric(np.exp, p)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells", wider=("x",))
 def ln(x: float | None) -> float | None:
     """Natural logarithm; minus infinity of zero, NaN of a negative number.
 
@@ -216,7 +145,7 @@ def ln(x: float | None) -> float | None:
     return numeric(np.log, x)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells", wider=("x",))
 def log(x: float | None, base: float | None) -> float | None:
     """Logarithm to a base.
 
@@ -227,7 +156,7 @@ def log(x: float | None, base: float | None) -> float | None:
     return numeric(_log, x, base)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
 def power(base: float | None, p: float | None) -> float | None:
     """A number raised to a power.
 
@@ -238,7 +167,7 @@ def power(base: float | None, p: float | None) -> float | None:
     return numeric(_power, base, p)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
 def mod(x: float | None, y: float | None) -> float | None:
     """What is left of a division; it has the divisor's sign.
 
@@ -253,18 +182,7 @@ def mod(x: float | None, y: float | None) -> float | None:
     return numeric(_modulo, x, y)
 
 
-@process(categories=_TRIGONOMETRIC, durable=False)
-def arctan2(y: float | None, x: float | None) -> float | None:
-    """Angle in radians between the first axis and the point (x, y), in the right quadrant.
-
-    Args:
-        y: The second coordinate.
-        x: The first coordinate.
-    """
-    return numeric(np.arctan2, y, x)
-
-
-@process(id="round", categories=_MATH, durable=False)
+@standard(id="round", on="cells")
 def round_(x: float | None, p: int = 0) -> float | None:
     """A number rounded to `p` digits after the point; halves go to the even digit (IEEE 754-2019, 4.3.1).
 
@@ -275,7 +193,7 @@ def round_(x: float | None, p: int = 0) -> float | None:
     return numeric(lambda value: _rounded(value, p), x)
 
 
-@process(categories=_MATH, durable=False)
+@standard(on="cells")
 def clip(x: float | None, min: float, max: float) -> float | None:
     """A number moved to the nearer bound when it lies outside.
 
@@ -287,12 +205,12 @@ def clip(x: float | None, min: float, max: float) -> float | None:
     Raises:
         ProcessRefused: `MinMaxSwapped`.
     """
-    if min > max:
+    if not (is_array(min) or is_array(max)) and min > max:
         raise ProcessRefused(f"The lower bound {min} is above the upper bound {max}.", exception="MinMaxSwapped")
     return numeric(np.clip, x, min, max)
 
 
-@process(id="linear_scale_range", categories=_MATH, durable=False)
+@standard(on="cells")
 def linear_scale_range(
     x: float | None,
     inputMin: float,
@@ -312,39 +230,30 @@ def linear_scale_range(
     clipped = clip.function(x, min(inputMin, inputMax), max(inputMin, inputMax))
     if clipped is None:
         return None
-    return (clipped - inputMin) / (inputMax - inputMin) * (outputMax - outputMin) + outputMin
+    return numeric(
+        lambda value: (value - inputMin) / (inputMax - inputMin) * (outputMax - outputMin) + outputMin, clipped
+    )
 
 
-@process(categories=("math", "math > indices"), durable=False)
-def normalized_difference(x: float | None, y: float | None) -> float | None:
-    """Difference of two numbers over their sum.
-
-    Args:
-        x: The first number.
-        y: The second number.
-    """
-    return numeric(lambda a, b: np.divide(np.subtract(a, b), np.add(a, b)), x, y)
-
-
-@process(categories=("math", "math > constants"), durable=False)
+@standard(on="cells")
 def e() -> float:
     """Euler's number, the base of the natural logarithm."""
     return math.e
 
 
-@process(categories=("math", "math > constants"), durable=False)
+@standard(on="cells")
 def pi() -> float:
     """Ratio of a circle's circumference to its diameter."""
     return math.pi
 
 
-@process(categories=("math", "math > constants"), durable=False)
+@standard(on="cells")
 def nan() -> float:
     """The value that is not a number."""
     return math.nan
 
 
-@process(categories=("math",), durable=False)
+@standard(on="cells")
 def constant(x: Any) -> Any:
     """A value, unchanged.
 

@@ -1,21 +1,24 @@
-"""Reducers: one number from many (openEO process specification, groups `reducer` and `math`)."""
+"""Reducers: one number from many (openEO process specification, groups `reducer` and `math > statistics`)."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from gemel.core.graph import process
-from gemel.core.processes._callback import Callback, callback
-from gemel.core.processes._nodata import elements, present
+from gemel.base.errors import ProcessRefused
+from gemel.core.cubes import Along, Callback, Groups, arrays_of, callback, is_cells, numbers_of, quantiles_along
+from gemel.core.processes._nodata import elements, present, truth
+from gemel.core.processes._standard import standard
 
-_REDUCER = ("reducer", "math")
 
-
-def _reduced(data: Any, ignore_nodata: bool, function: Callable[[Any], Any]) -> Any:
+def _reduced(data: Any, name: str, ignore_nodata: bool, function: Callable[[Any], Any]) -> Any:
+    whole = _whole(data)
+    if whole is not None:
+        return whole.reduced(name, ignore_nodata)
     values = present(elements(data), ignore_nodata)
     if not values:
         return None
@@ -24,13 +27,17 @@ def _reduced(data: Any, ignore_nodata: bool, function: Callable[[Any], Any]) -> 
     return _tidy(result, values)
 
 
+def _whole(data: Any) -> Along | Groups | None:
+    return data if isinstance(data, Groups) else arrays_of(data)
+
+
 def _tidy(result: Any, values: list[Any]) -> Any:
     # Whole numbers in, whole number out, where the result is one.
     whole = all(isinstance(value, int) for value in values)
     return int(result) if whole and math.isfinite(result) and float(result).is_integer() else float(result)
 
 
-@process(id="sum", categories=_REDUCER)
+@standard(id="sum", on="groups")
 def sum_(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Sum of all numbers; null for none.
 
@@ -38,10 +45,10 @@ def sum_(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _reduced(data, ignore_nodata, np.sum)
+    return _reduced(data, "sum", ignore_nodata, np.sum)
 
 
-@process(categories=_REDUCER)
+@standard(on="groups")
 def product(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Product of all numbers; null for none.
 
@@ -49,10 +56,10 @@ def product(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _reduced(data, ignore_nodata, np.prod)
+    return _reduced(data, "product", ignore_nodata, np.prod)
 
 
-@process(categories=_REDUCER)
+@standard(on="groups")
 def mean(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Arithmetic mean; null for no numbers.
 
@@ -60,10 +67,10 @@ def mean(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _reduced(data, ignore_nodata, np.mean)
+    return _reduced(data, "mean", ignore_nodata, np.mean)
 
 
-@process(categories=_REDUCER)
+@standard(on="groups")
 def median(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Middle number of the sorted ones, or the mean of the two in the middle.
 
@@ -71,10 +78,10 @@ def median(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _reduced(data, ignore_nodata, np.median)
+    return _reduced(data, "median", ignore_nodata, np.median)
 
 
-@process(id="min", categories=_REDUCER)
+@standard(id="min", on="groups")
 def min_(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Least number.
 
@@ -82,10 +89,10 @@ def min_(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _reduced(data, ignore_nodata, np.min)
+    return _reduced(data, "min", ignore_nodata, np.min)
 
 
-@process(id="max", categories=_REDUCER)
+@standard(id="max", on="groups")
 def max_(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Greatest number.
 
@@ -93,10 +100,10 @@ def max_(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _reduced(data, ignore_nodata, np.max)
+    return _reduced(data, "max", ignore_nodata, np.max)
 
 
-@process(categories=_REDUCER)
+@standard(on="groups")
 def variance(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Sample variance (divisor n - 1); null for fewer than two numbers.
 
@@ -104,10 +111,10 @@ def variance(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _spread(data, ignore_nodata, np.var)
+    return _spread(data, "variance", ignore_nodata, np.var)
 
 
-@process(categories=_REDUCER)
+@standard(on="groups")
 def sd(data: list[Any], ignore_nodata: bool = True) -> float | None:
     """Sample standard deviation (divisor n - 1); null for fewer than two numbers.
 
@@ -115,10 +122,13 @@ def sd(data: list[Any], ignore_nodata: bool = True) -> float | None:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes the result null.
     """
-    return _spread(data, ignore_nodata, np.std)
+    return _spread(data, "sd", ignore_nodata, np.std)
 
 
-def _spread(data: Any, ignore_nodata: bool, function: Callable[..., Any]) -> float | None:
+def _spread(data: Any, name: str, ignore_nodata: bool, function: Callable[..., Any]) -> Any:
+    whole = _whole(data)
+    if whole is not None:
+        return whole.reduced(name, ignore_nodata)
     values = present(elements(data), ignore_nodata)
     if not values or len(values) < 2:
         return None
@@ -126,7 +136,7 @@ def _spread(data: Any, ignore_nodata: bool, function: Callable[..., Any]) -> flo
         return float(function(np.asarray(values, dtype=float), ddof=1))
 
 
-@process(categories=_REDUCER)
+@standard(on="arrays")
 def extrema(data: list[Any], ignore_nodata: bool = True) -> list[Any]:
     """Least and greatest number.
 
@@ -134,19 +144,33 @@ def extrema(data: list[Any], ignore_nodata: bool = True) -> list[Any]:
         data: Numbers.
         ignore_nodata: Leave nulls out; otherwise one null makes both null.
     """
+    whole = arrays_of(data)
+    if whole is not None:
+        ends = [whole.reduced(name, ignore_nodata).values for name in ("min", "max")]
+        return whole.other(np.stack(ends, axis=whole.axis))  # type: ignore[return-value]
     return [min_.function(data, ignore_nodata), max_.function(data, ignore_nodata)]
 
 
-@process(categories=_REDUCER)
-def quantiles(data: list[Any], probabilities: list[float] | int, ignore_nodata: bool = True) -> list[Any]:
+@standard(on="arrays")
+def quantiles(
+    data: list[Any], probabilities: Any = None, q: int | None = None, ignore_nodata: bool = True
+) -> list[Any]:
     """Quantiles by linear interpolation between order statistics (Hyndman & Fan 1996, type 7).
 
     Args:
         data: Numbers.
-        probabilities: Probabilities, or the number of equal intervals.
+        probabilities: Probabilities in rising order, or the number of equal intervals.
+        q: The number of equal intervals, as older graphs give it.
         ignore_nodata: Leave nulls out; otherwise one null makes all null.
+
+    Raises:
+        ProcessRefused: `QuantilesParameterMissing`, `QuantilesParameterConflict`, `AscendingProbabilitiesRequired`.
     """
-    wanted = _probabilities(probabilities)
+    wanted = _probabilities(probabilities, q)
+    whole = arrays_of(data)
+    if whole is not None:
+        found = quantiles_along(numbers_of(whole.data), whole.axis, wanted, ignore_nodata)
+        return whole.other(found)  # type: ignore[return-value]
     values = present(elements(data), ignore_nodata)
     if not values:
         return [None] * len(wanted)
@@ -156,8 +180,16 @@ def quantiles(data: list[Any], probabilities: list[float] | int, ignore_nodata: 
     return [_quantile(ordered, probability) for probability in wanted]
 
 
-def _probabilities(given: Any) -> list[float]:
-    return [part / given for part in range(1, given)] if isinstance(given, int) else list(given)
+def _probabilities(probabilities: Any, intervals: Any) -> list[float]:
+    if (probabilities is None) == (intervals is None):
+        name = "QuantilesParameterMissing" if intervals is None else "QuantilesParameterConflict"
+        raise ProcessRefused("Give either the probabilities or a number of intervals.", exception=name)
+    given: Any = intervals if probabilities is None else probabilities
+    if isinstance(given, int):
+        return [part / given for part in range(1, given)]
+    if any(later < earlier for earlier, later in itertools.pairwise(given)):
+        raise ProcessRefused("The probabilities do not rise.", exception="AscendingProbabilitiesRequired")
+    return list(given)
 
 
 def _quantile(ordered: Any, probability: float) -> float:
@@ -168,7 +200,7 @@ def _quantile(ordered: Any, probability: float) -> float:
     return float(ordered[low]) if share == 0 else float(ordered[low] * (1 - share) + ordered[low + 1] * share)
 
 
-@process(categories=_REDUCER)
+@standard(on="groups")
 def count(data: list[Any], condition: Any = None, context: Any = None) -> int:
     """How many elements are valid, or meet a condition.
 
@@ -177,6 +209,9 @@ def count(data: list[Any], condition: Any = None, context: Any = None) -> int:
         condition: Null for valid ones, true for all, or a child process that answers for each element.
         context: Handed on to the child process.
     """
+    whole = _whole(data)
+    if whole is not None:
+        return _counted(whole, condition, context)
     values = elements(data)
     if condition is True:
         return len(values)
@@ -188,7 +223,21 @@ def count(data: list[Any], condition: Any = None, context: Any = None) -> int:
     return sum(child(x=value, context=context) is True for value in values)
 
 
-@process(categories=("reducer", "arrays"))
+def _counted(whole: Along | Groups, condition: Any, context: Any) -> Any:
+    along = whole.along if isinstance(whole, Groups) else whole
+    if condition is None:
+        chosen = np.isfinite(numbers_of(along.data))
+    elif condition is True:
+        chosen = np.ones(along.data.shape, dtype=bool)
+    else:
+        answer = callback(condition)(x=along.data, context=context)
+        held = answer.broadcast_like(along.data).transpose(*along.data.dims) if is_cells(answer) else answer
+        chosen = np.broadcast_to(np.asarray(truth(held)[0]), along.data.shape)
+    part = along.same(np.where(chosen, np.float32(1), np.float32(np.nan)))
+    return (Groups(part, whole.codes, whole.count) if isinstance(whole, Groups) else part).reduced("count")
+
+
+@standard(on="groups")
 def first(data: list[Any], ignore_nodata: bool = True) -> Any:
     """First element; null for none.
 
@@ -196,11 +245,10 @@ def first(data: list[Any], ignore_nodata: bool = True) -> Any:
         data: Elements.
         ignore_nodata: Skip nulls.
     """
-    values = present(elements(data), True) if ignore_nodata else elements(data)
-    return values[0] if values else None
+    return _end(data, "first", 0, ignore_nodata)
 
 
-@process(categories=("reducer", "arrays"))
+@standard(on="groups")
 def last(data: list[Any], ignore_nodata: bool = True) -> Any:
     """Last element; null for none.
 
@@ -208,61 +256,14 @@ def last(data: list[Any], ignore_nodata: bool = True) -> Any:
         data: Elements.
         ignore_nodata: Skip nulls.
     """
+    return _end(data, "last", -1, ignore_nodata)
+
+
+def _end(data: Any, name: str, position: int, ignore_nodata: bool) -> Any:
+    whole = _whole(data)
+    if whole is not None:
+        found = whole.reduced(name, ignore_nodata)
+        along = whole.along if isinstance(whole, Groups) else whole
+        return found if along.data.dtype.kind != "b" or found.dtype.kind == "f" else found.astype(bool)
     values = present(elements(data), True) if ignore_nodata else elements(data)
-    return values[-1] if values else None
-
-
-@process(categories=("math > cumulative",))
-def cumsum(data: list[Any], ignore_nodata: bool = True) -> list[Any]:
-    """Running sum.
-
-    Args:
-        data: Numbers.
-        ignore_nodata: Nulls stay where they are; otherwise everything after a null is null.
-    """
-    return _running(data, ignore_nodata, lambda a, b: a + b)
-
-
-@process(categories=("math > cumulative",))
-def cumproduct(data: list[Any], ignore_nodata: bool = True) -> list[Any]:
-    """Running product.
-
-    Args:
-        data: Numbers.
-        ignore_nodata: Nulls stay where they are; otherwise everything after a null is null.
-    """
-    return _running(data, ignore_nodata, lambda a, b: a * b)
-
-
-@process(categories=("math > cumulative",))
-def cummin(data: list[Any], ignore_nodata: bool = True) -> list[Any]:
-    """Running minimum.
-
-    Args:
-        data: Numbers.
-        ignore_nodata: Nulls stay where they are; otherwise everything after a null is null.
-    """
-    return _running(data, ignore_nodata, lambda a, b: a if math.isnan(a) else min(a, b))
-
-
-@process(categories=("math > cumulative",))
-def cummax(data: list[Any], ignore_nodata: bool = True) -> list[Any]:
-    """Running maximum.
-
-    Args:
-        data: Numbers.
-        ignore_nodata: Nulls stay where they are; otherwise everything after a null is null.
-    """
-    return _running(data, ignore_nodata, lambda a, b: a if math.isnan(a) else max(a, b))
-
-
-def _running(data: Any, ignore_nodata: bool, combine: Callable[[Any, Any], Any]) -> list[Any]:
-    results: list[Any] = []
-    so_far: Any = None
-    for value in elements(data):
-        if value is None and not ignore_nodata:
-            return results + [None] * (len(elements(data)) - len(results))
-        if value is not None:
-            so_far = value if so_far is None else combine(so_far, value)
-        results.append(None if value is None else so_far)
-    return results
+    return values[position] if values else None

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gemel.core.graph import process
-
-_TEXTS = ("texts",)
+from gemel.core.processes._standard import standard
 
 
-@process(categories=_TEXTS)
+@standard
 def text_begins(data: str | None, pattern: str, case_sensitive: bool = True) -> bool | None:
     """Whether a text begins with another; null of null.
 
@@ -22,7 +20,7 @@ def text_begins(data: str | None, pattern: str, case_sensitive: bool = True) -> 
     return None if data is None else _folded(data, case_sensitive).startswith(_folded(pattern, case_sensitive))
 
 
-@process(categories=_TEXTS)
+@standard
 def text_ends(data: str | None, pattern: str, case_sensitive: bool = True) -> bool | None:
     """Whether a text ends with another; null of null.
 
@@ -34,7 +32,7 @@ def text_ends(data: str | None, pattern: str, case_sensitive: bool = True) -> bo
     return None if data is None else _folded(data, case_sensitive).endswith(_folded(pattern, case_sensitive))
 
 
-@process(categories=_TEXTS)
+@standard
 def text_contains(data: str | None, pattern: str, case_sensitive: bool = True) -> bool | None:
     """Whether a text contains another; null of null.
 
@@ -46,7 +44,7 @@ def text_contains(data: str | None, pattern: str, case_sensitive: bool = True) -
     return None if data is None else _folded(pattern, case_sensitive) in _folded(data, case_sensitive)
 
 
-@process(categories=_TEXTS)
+@standard
 def text_find(data: str | None, pattern: str, case_sensitive: bool = True) -> int | None:
     """Position of the first occurrence of a text in another, from zero; null for none.
 
@@ -61,7 +59,7 @@ def text_find(data: str | None, pattern: str, case_sensitive: bool = True) -> in
     return None if found < 0 else found
 
 
-@process(categories=_TEXTS)
+@standard
 def text_concat(data: list[Any], separator: Any = "") -> str:
     """Values written one after the other, numbers and booleans as JSON writes them.
 

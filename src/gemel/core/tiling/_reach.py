@@ -60,7 +60,7 @@ def is_tiled(process_id: str) -> bool:
 # Ids of the openEO process specification 2.0.
 _VIEWS = frozenset(
     {"load_collection", "load_stac", "load_url", "load_uploaded_files", "filter_bands", "filter_bbox", "filter_labels"}
-    | {"filter_temporal", "rename_dimension", "rename_labels", "select"}
+    | {"filter_temporal", "rename_dimension", "rename_labels", "drop_dimension", "select"}
 )
 _POINTWISE = frozenset(
     [

@@ -13,7 +13,7 @@ class Actor:
     """Who is asking.
 
     Attributes:
-        id: `owner` for whoever holds the engine's token; `anonymous` else.
+        id: `owner` for whoever holds the engine's token; `link` for whoever holds a signed address; `anonymous` else.
     """
 
     id: str
@@ -32,7 +32,8 @@ class Decision:
     reason: str
 
 
-_PUBLIC = {("read", "health"), ("read", "static"), ("read", "sign-in")}
+# `public` is what a standard demands to be readable by anyone; which routes that are is said by its face.
+_PUBLIC = {("read", "health"), ("read", "static"), ("read", "sign-in"), ("read", "public")}
 
 
 class Authoriser:
@@ -51,6 +52,8 @@ class Authoriser:
             return Decision(True, f"anyone may {action} {resource}")
         if actor.is_owner:
             return Decision(True, "the owner may do everything")
+        if actor.id == "link" and (action, resource) == ("read", "linked"):
+            return Decision(True, "the owner handed out a signed address for it")
         return Decision(False, f"{actor.id} may not {action} {resource}: the engine is closed by default")
 
     def require(self, actor: Actor, action: str, resource: str) -> None:

@@ -151,3 +151,46 @@ reports = Table(
     Column("document", Text, nullable=False),
     Index("reports_by_twin", "twin", "created"),
 )
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("title", Text),
+    Column("description", Text),
+    Column("process", Text, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("run", String(40)),
+    Index("jobs_by_owner", "owner", "id"),
+)
+
+stored_processes = Table(
+    "stored_processes",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("id", String(200), primary_key=True),
+    Column("process", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("title", Text),
+    Column("description", Text),
+    Column("process", Text, nullable=False),
+    Column("configuration", Text, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("run", String(40)),
+    Index("services_by_owner", "owner", "id"),
+)
