@@ -11,6 +11,7 @@ import click
 
 from gemel.base.config import load_settings
 from gemel.base.errors import GraphInvalid, NotFound
+from gemel.base.sizes import spoken_size
 from gemel.cli._cwl import cwl_graph, kept_files
 from gemel.cli._open import opened
 from gemel.cli._root import EXIT_CODES, Session
@@ -32,11 +33,10 @@ _set_option = click.option(
 @click.argument("graph", required=False)
 @_set_option
 @click.option("--save", type=click.Path(file_okay=False), help="Folder to write the outputs to.")
+@click.option("--estimate", is_flag=True, help="Of a GRAPH.json: say what it will need, and run nothing.")
 @json_option
 @click.pass_obj
-def run(
-    session: Session, twin: str, graph: str | None, values: tuple[str, ...], save: str | None, as_json: bool
-) -> None:
+def run(session: Session, /, twin: str, graph: str | None, save: str | None, as_json: bool, **options: Any) -> None:
     """Run GRAPH of TWIN (its main graph by default) and wait for the end.
 
     TWIN may be a file GRAPH.json with an openEO process graph, or a CWL tool or workflow TOOL.cwl, whose job is then GRAPH.
@@ -44,7 +44,10 @@ def run(
     Only what changed since earlier runs is computed. A run that was interrupted is taken up where it stopped.
     """
     with opened(session) as client:
-        given = parse_settings(values)
+        given = parse_settings(options["values"])
+        if options["estimate"]:
+            _tell_estimate(client.estimate_graph(_read_graph(twin), **given), as_json)
+            return
         if twin.endswith(".cwl"):
             handle = client.run_graph(cwl_graph(twin, graph))
         elif twin.endswith(".json"):
@@ -128,6 +131,25 @@ def cancel(session: Session, run_id: str, as_json: bool) -> None:
         emit(document)
     else:
         out.print(f"Run {run_id} is {document['state']}.")
+
+
+def _tell_estimate(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        emit(document)
+        return
+    for stage in document["stages"]:
+        shape = " × ".join(f"{name} {size}" for name, size in stage["shape"].items()) or "known when it runs"
+        tiles = " × ".join(f"{name} {size}" for name, size in stage["tile"].items())
+        how = f"{stage['tiles']} tiles of {tiles}" if tiles else "in one go"
+        out.print(f"{' → '.join(stage['steps'])}", markup=False)
+        out.print(f"  result {shape} {stage['dtype']}, {how}", markup=False)
+        out.print(
+            f"  memory {spoken_size(stage['peak_bytes'])}, reads {spoken_size(stage['read_bytes'])}", markup=False
+        )
+    if document["unknown"]:
+        out.print(f"Only running it can tell of: {', '.join(document['unknown'])}", markup=False)
+    if not document["stages"]:
+        out.print("Nothing in it is large: no step works on stored cubes.")
 
 
 def _read_graph(name: str) -> dict[str, Any]:

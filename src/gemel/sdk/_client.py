@@ -42,6 +42,10 @@ class Client:
         """Return a run, begun now, of an openEO process graph that belongs to no twin."""
         return RunHandle(self.transport, self.transport.run_graph(document, parameters))
 
+    def estimate_graph(self, document: Document, **parameters: Any) -> Document:
+        """Return what running an openEO process graph will need: shapes, tiles, bytes of memory and to read."""
+        return self.transport.estimate_graph(document, parameters)
+
     def compare(self, first: str, second: str) -> Document:
         """Return which input, code, model or site differs between two runs."""
         return self.transport.compare(first, second)

@@ -43,6 +43,9 @@ class Transport(Protocol):
     def run_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
         """Return a run of a graph that belongs to no twin."""
 
+    def estimate_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any]) -> Document:
+        """Return what running a graph will need."""
+
     def whatif(self, id: str, parameters: Mapping[str, Any], wait: float = 10.0) -> Document:
         """Return a what-if run, with views when finished."""
 
@@ -140,6 +143,10 @@ class HttpTransport:
     def run_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
         """Return a run of a graph that belongs to no twin (and, after `wait` seconds, may have ended)."""
         return self._post("/runs", {"process": dict(document), "parameters": dict(parameters)}, wait=wait)
+
+    def estimate_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any]) -> Document:
+        """Return what running a graph will need; nothing is run."""
+        return self._post("/estimates", {"process": dict(document), "parameters": dict(parameters)})
 
     def whatif(self, id: str, parameters: Mapping[str, Any], wait: float = 10.0) -> Document:
         """Return a what-if run, with views when finished."""

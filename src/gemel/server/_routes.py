@@ -153,6 +153,10 @@ def _run_routes(router: APIRouter, service: Service) -> None:
     def start(body: NewGraphRun, wait: Wait = 0.0) -> Document:
         return service.run_graph(body.process, body.parameters, wait)
 
+    @router.post("/estimates")
+    def estimate(body: NewGraphRun) -> Document:
+        return service.estimate_graph(body.process, body.parameters)
+
     @router.get("/runs/{run}")
     def run(run: str, wait: Wait = 0.0) -> Document:
         return service.wait(run, wait) if wait else service.run(run)

@@ -79,7 +79,7 @@ def test_cubes_go_through_an_engine(home: Path, tmp_path: Path) -> None:
     twin = load_twin(new_twin("any-twin", tmp_path))
     graph = _nodes(**_CUBE, months=("aggregate_temporal_period", {"data": {"from_node": "filled"}, **_PERIOD}))
     with open_engine(load_settings(home=home)) as engine:
-        run = engine.finish(engine.runs.start(twin, Graph.from_json(graph)))
+        run = engine.finish(engine.runs.start(twin, Graph.from_json(graph), {}))
         assert run.state == "finished", run.error
         found = engine.output(run, "result")
     assert found.values.tolist() == [4]

@@ -6,14 +6,17 @@ import importlib.util
 import inspect
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from official import ROOT, SPECIFICATION
 
+from gemel.core import processes
 from gemel.core.graph import Process, Registry
 from gemel.core.processes import _standard
 from gemel.core.processes._exceptions import MESSAGES
+from gemel.testing import ProcessContract
 
 _REGISTRY = Registry()
 _CONTRACTS = _standard.contracts()
@@ -75,6 +78,18 @@ def test_every_word_of_a_description_is_there(name: str) -> None:
     found = _process(name).describe()
     assert found["summary"]
     assert all(item["description"] for item in found["parameters"]), name
+
+
+_SUITE = [name for name in vars(ProcessContract) if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("check", _SUITE)
+@pytest.mark.parametrize("library", processes.LIBRARIES, ids=lambda library: library.__name__.rsplit(".", 1)[-1])
+def test_processes_pass_the_suite_for_processes(library: ModuleType, check: str) -> None:
+    for found in vars(library).values():
+        if isinstance(found, Process):
+            suite = type("Suite", (ProcessContract,), {"process": found})()
+            getattr(suite, check)()
 
 
 def test_no_sentence_of_the_specification_is_kept() -> None:

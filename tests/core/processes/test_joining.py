@@ -91,6 +91,9 @@ def test_vector_cubes_are_merged() -> None:
     assert found.values.tolist() == [0, 0, 1]
     assert [shape.x for shape in geometries_of(found).shapes] == [0, 1, 2]
     assert crs_of(found).to_epsg() == 25832  # type: ignore[union-attr]
+    degrees = vectors.vector_reproject(_vector([shapely.Point(4e5, 5.7e6)]), 4326)
+    mixed = merging.merge_cubes(_vector([shapely.Point(0, 0)]), degrees)
+    assert geometries_of(mixed).shapes[1].x == pytest.approx(4e5)
 
 
 def test_ndvi_finds_its_bands_by_name_or_common_name() -> None:

@@ -59,6 +59,7 @@ from gemel.core.cubes._groups import fill_along, quantiles_along, reduce_groups,
 from gemel.core.cubes._instants import instant, instant_or_none, is_date, is_time, like, written
 from gemel.core.cubes._labels import labels_of, picked, plain_label, position_of
 from gemel.core.cubes._masks import Pixels, pixels_of, union_of
+from gemel.core.cubes._sums import sums_of_groups
 
 __all__ = [
     "GEOMETRY",
@@ -125,6 +126,7 @@ __all__ = [
     "same_crs",
     "spatial_dims",
     "subtract_groups",
+    "sums_of_groups",
     "temporal_dim",
     "transform",
     "transform_bounds",

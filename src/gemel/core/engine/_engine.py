@@ -18,14 +18,27 @@ from gemel.base.config import Settings, load_settings
 from gemel.base.errors import CheckFailed, Conflict, GemelError, NotFound, not_found
 from gemel.base.sizes import parse_size
 from gemel.core.engine._checking import failed_checks, output_checks, package_checks
-from gemel.core.engine._graphs import Estimate, GraphRuns
+from gemel.core.engine._graphs import GraphRuns
 from gemel.core.engine._live import LiveStatus, LiveTwin
-from gemel.core.engine._origin import loose, twin_folder
+from gemel.core.engine._origin import Origin, loose, twin_folder
 from gemel.core.engine._presence import Presence
 from gemel.core.engine._runs import Runs
-from gemel.core.graph import Graph, Journal, ResultStore, Run, Sandbox, Services, Surroundings, capture_logs
+from gemel.core.graph import (
+    Graph,
+    Journal,
+    Performer,
+    ResultStore,
+    Run,
+    Sandbox,
+    Services,
+    Surroundings,
+    capture_logs,
+    plan,
+    require_valid,
+    within,
+)
 from gemel.core.stream import SqlEventLog, StateStore
-from gemel.core.tiling import evaluate, foresee
+from gemel.core.tiling import Estimate, estimate, evaluate, foresee
 from gemel.core.trust import CheckResult, Report, ReportStore, compare, lineage
 from gemel.core.twin import Crate, Repository, Twin, draw, find_twin, known_twins, load_twin, resolve
 from gemel.core.workspace import Workspace
@@ -142,9 +155,24 @@ class Engine:
         """
         return self.graphs.start(graph, given)
 
-    def estimate(self, graph: Graph, arguments: Mapping[str, Any]) -> Estimate:
-        """Return what running a graph will take; nothing is known of it yet."""
-        return Estimate()
+    def estimate(self, graph: Graph, arguments: Mapping[str, Any], origin: Origin | None = None) -> Estimate:
+        """Return what running a graph will need: shapes, tiles, memory and bytes to read. Nothing is run or read for it.
+
+        Args:
+            graph: The graph.
+            arguments: Values for its parameters.
+            origin: Where its processes come from; default the installed ones.
+
+        Raises:
+            GraphInvalid: The graph or its arguments are wrong.
+            DoesNotFit: A step needs more memory than a run may use.
+        """
+        found = origin or loose(self.settings.home / "workspace")
+        require_valid(graph, found.registry, arguments)
+        planned = plan(graph, found.registry, arguments)
+        place = self.services.surroundings
+        with within(place):
+            return estimate(planned, Performer(planned, self.results, found.folder, place).ground)
 
     @staticmethod
     def formats() -> list[Format]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,7 @@ from gemel.core.engine._export import export
 from gemel.core.engine._origin import loose
 from gemel.core.engine._runs import Runs
 from gemel.core.graph import Finding, Graph, ResultStore, Run, StoredResult, validate
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What running a graph will take; None where nobody knows.
-
-    Attributes:
-        seconds: Time from start to end.
-        size: Bytes that the results will take.
-    """
-
-    seconds: float | None = None
-    size: int | None = None
+from gemel.core.tiling import Estimate
 
 
 class GraphRuns:

@@ -83,6 +83,11 @@ class Service:
         run_id = self.engine.start_graph(graph, parameters)
         return self.wait(run_id, wait) if wait > 0 else self.run(run_id)
 
+    def estimate_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Document:
+        """Return what running an openEO process graph will need; nothing is run."""
+        graph = self.engine.workspace.processes.ready(OWNER, document)
+        return self.engine.estimate(graph, parameters or {}).document()
+
     def whatif(self, id: str, parameters: Mapping[str, Any], wait: float = 10.0) -> Document:
         """Return the run of the twin's `whatif` graph (its main graph if it has none), with views when finished."""
         twin = self.engine.twin(id)

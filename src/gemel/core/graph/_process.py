@@ -70,6 +70,8 @@ class Process:
             `parameters`, `returns`, `exceptions` of an openEO description); they take the place of those read from hints.
         fingerprint: Returns, from the step's literal arguments by name, a JSON value that tells the state of whatever
             the process reads beside them (a collection's content, say); it becomes part of the step's key.
+        fuse: Returns, from a step of this process and those it is computed together with, the latter with a chain of them
+            replaced by one step of the same result, or None where there is no such chain.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Process:
     timeout: float | None = None
     contract: Mapping[str, Any] | None = None
     fingerprint: Callable[..., Any] | None = None
+    fuse: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the function's result, or the recorded step when called inside a graph."""
@@ -142,7 +145,7 @@ def process(function: Callable[..., Any] | None = None, /, **options: Any) -> An
 
     Args:
         function: The function; its hints become types and units, its Google-style docstring the description.
-        **options: `id`, `version`, `categories`, `durable`, `retry`, `timeout`, `contract`, `fingerprint` of `Process`.
+        **options: `id`, `version`, `categories`, `durable`, `retry`, `timeout`, `contract`, `fingerprint`, `fuse` of `Process`.
 
     Raises:
         InvalidInput: A parameter has no hint, or a hint that cannot travel between processes.

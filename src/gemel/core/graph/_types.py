@@ -109,7 +109,7 @@ class ValueType:
         choices: The only values accepted, or empty.
         minimum: Least number accepted, or None.
         maximum: Greatest number accepted, or None.
-        contract: JSON schema that a standard gives, or None; it is served and decides about literals.
+        contract: JSON schema that a standard gives, or None; it decides about literals.
     """
 
     kinds: tuple[str, ...] = ("any",)
@@ -165,8 +165,6 @@ class ValueType:
 
     def schema(self) -> dict[str, Any] | list[dict[str, Any]]:
         """Return the openEO JSON Schema of this type (a list when several kinds are accepted)."""
-        if self.contract is not None:
-            return self.contract  # type: ignore[no-any-return]
         schemas = [self._schema_of(kind) for kind in self.kinds]
         return schemas[0] if len(schemas) == 1 else schemas
 

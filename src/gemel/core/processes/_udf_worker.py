@@ -38,11 +38,17 @@ def read_array(folder: Path) -> xr.DataArray:
     """Return the labelled array in `folder`."""
     about = json.loads((folder / "array.json").read_text())
     coordinates = {
-        name: (dims, np.load(folder / f"{number}.npy", allow_pickle=False), attrs)
+        name: (dims, _loaded(folder / f"{number}.npy"), attrs)
         for number, (name, dims, attrs) in enumerate(about["coordinates"])
     }
-    values = np.load(folder / "values.npy", allow_pickle=False)
+    values = _loaded(folder / "values.npy")
     return xr.DataArray(values, coordinates, about["dims"], about["name"], about["attrs"])
+
+
+def _loaded(path: Path) -> np.ndarray[Any, Any]:
+    # Mapping compares the size that is declared with that of the file; nothing is allocated for a lie.
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.array(mapped)
 
 
 def write_array(folder: Path, array: xr.DataArray) -> None:

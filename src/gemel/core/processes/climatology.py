@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from gemel.base import units
-from gemel.base.errors import InvalidInput, ProcessRefused
+from gemel.base.errors import ProcessRefused
 from gemel.core.cubes import (
     dimensions_of,
     labels_of,
@@ -20,6 +20,8 @@ from gemel.core.cubes import (
     temporal_dim,
 )
 from gemel.core.graph import Field
+from gemel.core.processes._fused import means_at_once
+from gemel.core.processes._normals import codes_of
 from gemel.core.processes._standard import standard
 from gemel.core.processes.aggregation import instants_along, named_periods
 
@@ -29,7 +31,6 @@ AnomalyPeriod = Literal[
     "climatology-period", "single-period",
 ]  # fmt: skip
 _WHOLE = ("climatology-period", "single-period")
-_SEASONS = {"season": (["djf", "mam", "jja", "son"], 3), "tropical-season": (["ndjfma", "mjjaso"], 6)}
 
 
 @standard(on="cubes")
@@ -49,20 +50,13 @@ def climatological_normal(data: Field, period: NormalPeriod, climatology_period:
     """
     name = temporal_dim(data)
     times = instants_along(data, name)
-    first, last = climatology_period
-    years = np.asarray(times.dt.year.values)
-    _require_years(years, int(first), int(last))
-    if period == "climatology-period":
-        chosen, labels = (years >= first) & (years <= last), [str(period)]
-        codes = np.where(chosen, 0, -1)
-    else:
-        codes, labels = _codes(times, period, int(first), int(last))
+    codes, labels = codes_of(times, period, climatology_period)
     axis = int(data.get_axis_num(name))
     found = reduce_groups("mean", data.values, axis, codes, len(labels))
     return _with_times(data, name, found, labels)
 
 
-@standard(on="cubes")
+@standard(on="cubes", fuse=means_at_once)
 def anomaly(data: Field, normals: Field, period: AnomalyPeriod) -> Field:
     """The cube minus the normal of the calendar period that each of its times falls into.
 
@@ -80,43 +74,6 @@ def anomaly(data: Field, normals: Field, period: AnomalyPeriod) -> Field:
     fitted = _fitted(normals, other, data, name)
     axis = int(data.get_axis_num(name))
     return data.copy(data=subtract_groups(data.values, axis, codes, fitted))
-
-
-def _require_years(years: np.ndarray[Any, Any], first: int, last: int) -> None:
-    if first > last:
-        raise InvalidInput(f"The climatology ends in {last}, before it begins in {first}.")
-    if years.size == 0 or years.min() > first or years.max() < last:
-        held = f"{years.min()} to {years.max()}" if years.size else "no time"
-        message = f"The climatology is from {first} to {last}, and the cube holds {held}."
-        raise InvalidInput(message, hint="Give a climatology period that the cube covers.")
-
-
-def _codes(times: xr.DataArray, period: str, first: int, last: int) -> tuple[np.ndarray[Any, Any], list[str]]:
-    years = np.asarray(times.dt.year.values)
-    numbers = running_numbers(times, period)
-    inside = (years >= first) & (years <= last)
-    if period in _SEASONS:
-        labels, months = _SEASONS[period]
-        inside = _whole_seasons(times, numbers, (first, last), months)
-    recurring = np.array(of_the_year(period_labels(numbers, period), period), dtype=object)
-    if period not in _SEASONS:
-        labels = [f"{day:03d}" for day in range(1, 367)] if period == "day" else [f"{m:02d}" for m in range(1, 13)]
-        # Without a leap year in the climatology there is no day 366.
-        labels = labels if period != "day" or "366" in recurring[inside] else labels[:365]
-    known = {label: code for code, label in enumerate(labels)}
-    return np.array([known[label] if held else -1 for label, held in zip(recurring, inside, strict=True)]), labels
-
-
-def _whole_seasons(times: xr.DataArray, numbers: Any, climatology: tuple[int, int], months: int) -> Any:
-    """Return which times belong to a season that ends within the climatology, and does not begin before it in part."""
-    first, last = climatology
-    years, month = np.asarray(times.dt.year.values), np.asarray(times.dt.month.values)
-    # The season that runs over the new year counts to the year it ends in.
-    runs_over = numbers % 4 == 0 if months == 3 else numbers % 2 == 1
-    ends = np.where(runs_over, numbers // 4 if months == 3 else numbers // 2 + 1, years)
-    before = runs_over & (ends == first)
-    whole = len(np.unique(month[before])) == months
-    return (ends >= first) & (ends <= last) & (~before | whole)
 
 
 def _with_times(data: xr.DataArray, name: str, values: Any, labels: list[str]) -> xr.DataArray:

@@ -16,6 +16,7 @@ from gemel.core.cubes import (
     axis_of,
     callback,
     coordinate,
+    crs_of,
     dimension_kind,
     dimensions_of,
     geometries_of,
@@ -51,7 +52,7 @@ def merge_cubes(cube1: Field, cube2: Field, overlap_resolver: Any = None, contex
         UnitMismatch: The units of the two measure different things.
     """
     _refuse_unlike(cube1, cube2)
-    second = _in_the_unit(_on_the_grid(cube2, cube1), cube1)
+    second = _in_the_unit(_in_the_system(_on_the_grid(cube2, cube1), cube1), cube1)
     first, second = _with_all_dimensions(cube1, second)
     labels = {dim: _merged(first, second, dim) for dim in map(str, first.dims)}
     places = [[_places(cube, dim, labels[dim]) for dim in map(str, first.dims)] for cube in (first, second)]
@@ -89,6 +90,16 @@ def _in_the_unit(cube: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
     if found is None or wanted is None or found == wanted or dimensions_of(cube, "bands"):
         return cube
     return cube.copy(data=units.convert(cube.values, str(found), str(wanted))).assign_attrs(units=wanted)
+
+
+def _in_the_system(cube: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
+    if (
+        not dimensions_of(cube, "geometry")
+        or not dimensions_of(base, "geometry")
+        or same_crs(crs_of(cube), crs_of(base))
+    ):
+        return cube
+    return vector_cube(cube, geometries_of(cube).to(crs_of(base)))
 
 
 def _on_the_grid(cube: xr.DataArray, base: xr.DataArray) -> xr.DataArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 _VERSION = ".".join(map(str, sys.version_info[:2]))
 _LIBRARIES = ("numpy", "pandas", "scipy", "xarray", "numba", "scikit-learn")
 _CODE_BYTES = 1_000_000
+# What reading a spoiled note or array may raise.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, MemoryError, RecursionError)
 _FETCH_SECONDS = 20.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -79,7 +82,10 @@ def run_udf(data: Any, udf: str, runtime: str, version: str | None = None, conte
         ended = run_confined(_command(), _box(folder), stopped=current_context().cancelled.is_set)
         _tell(ended)
         _require_success(folder, ended)
-        return _shaped(_result(folder), data)
+        result = _result(folder)
+        if result is None and isinstance(array, xr.DataArray):
+            raise _failed("The code returned nothing.", hint="End the function with: return cube")
+        return _shaped(result, data)
 
 
 def _command() -> list[str]:
@@ -121,21 +127,49 @@ def _require_success(folder: Path, ended: Ended) -> None:
     }
     if ended.exceeded:
         raise ProcessRefused(f"The code was stopped. {exceeded[ended.exceeded]}", exception="UdfLimit")
-    path = folder / "error.json"
-    if path.exists():
-        told = json.loads(path.read_text())
-        where = f" ({told['where']})" if told["where"] else ""
-        hint = "Raise the limit: --set sandbox.memory='4 GB'" if told["type"] == "MemoryError" else None
-        message = f"The code failed{where}: {told['type']}: {told['message']}"
-        raise ProcessRefused(message, exception="UdfFailed", hint=hint)
+    # The code could write to its folder as it liked: a link or a pipe there would lead the engine elsewhere.
+    if not all(_is_plain(path) for path in folder.rglob("*")):
+        raise _failed("The code left something in its folder that is no plain file.")
+    if (folder / "error.json").exists():
+        raise _told(folder / "error.json")
     if ended.code != 0 or not (folder / "out").is_dir():
-        last = ended.errors.strip().splitlines()[-1:] or [f"exit code {ended.code}"]
-        raise ProcessRefused(f"The code did not end well: {last[0]}.", exception="UdfFailed")
+        last = ended.errors.strip().splitlines()[-1:] or [_how(ended.code)]
+        raise _failed(f"The code did not end well: {last[0]}.")
+
+
+def _is_plain(path: Path) -> bool:
+    return not path.is_symlink() and (path.is_file() or path.is_dir())
+
+
+def _how(code: int) -> str:
+    number = -code if code < 0 else code - 128
+    if number in set(signal.Signals):
+        return f"it was killed by {signal.Signals(number).name}"
+    return "it stopped before it returned" if code == 0 else f"exit code {code}"
+
+
+def _told(path: Path) -> ProcessRefused:
+    """Return the error that the code ran into, as it was noted in the box."""
+    try:
+        told = {name: str(text)[:1000] for name, text in json.loads(path.read_text()).items()}
+        where = f" ({told['where']})" if told["where"] else ""
+        message = f"{told['type']}: {told['message']}" if told["message"] else told["type"]
+    except _UNREADABLE:
+        return _failed("The code did not end well, and spoiled the note of what went wrong.")
+    hint = "Raise the limit: --set sandbox.memory='8 GB'" if told["type"] == "MemoryError" else None
+    return _failed(f"The code failed{where}: {message}", hint=hint)
+
+
+def _failed(message: str, hint: str | None = None) -> ProcessRefused:
+    return ProcessRefused(message, exception="UdfFailed", hint=hint)
 
 
 def _result(folder: Path) -> Any:
     path = folder / "out" / "value.json"
-    return json.loads(path.read_text()) if path.exists() else worker.read_array(folder / "out")
+    try:
+        return json.loads(path.read_text()) if path.exists() else worker.read_array(folder / "out")
+    except _UNREADABLE as error:
+        raise _failed("What the code left as its result cannot be read.") from error
 
 
 def _shaped(result: Any, data: Any) -> Any:

@@ -3,5 +3,6 @@
 from gemel.core.tiling._estimate import Estimate, StageEstimate, estimate, foresee
 from gemel.core.tiling._evaluate import evaluate
 from gemel.core.tiling._reach import Reach, reach_of
+from gemel.core.tiling._region import Region
 
-__all__ = ["Estimate", "Reach", "StageEstimate", "estimate", "evaluate", "foresee", "reach_of"]
+__all__ = ["Estimate", "Reach", "Region", "StageEstimate", "estimate", "evaluate", "foresee", "reach_of"]

@@ -84,6 +84,16 @@ class Estimate:
     unknown: tuple[str, ...] = ()
 
     @property
+    def seconds(self) -> None:
+        """Return None: how long it takes depends on the machine, and nobody knows before."""
+
+    @property
+    def size(self) -> int | None:
+        """Return the bytes of the last value that is computed from cubes, uncompressed, or None where nobody knows."""
+        known = [stage for stage in self.stages if stage.shape]
+        return math.prod(known[-1].shape.values()) * np.dtype(known[-1].dtype).itemsize if known else None
+
+    @property
     def peak(self) -> int:
         """Return the bytes of memory needed at once by the hungriest stage."""
         return max((stage.peak for stage in self.stages), default=0)

@@ -12,7 +12,7 @@ from gemel.base.errors import DoesNotFit
 from gemel.base.sizes import spoken_size
 from gemel.core.graph import Ground, PlannedStep, surroundings
 from gemel.core.tiling._reach import is_tiled
-from gemel.core.tiling._region import Cut, Region, compatible, cut_of, grow, may_join, views_only
+from gemel.core.tiling._region import Cut, Region, compatible, cut_of, fused, grow, may_join, views_only
 from gemel.core.tiling._sketch import Sketch, sketch
 from gemel.core.tiling._stream import stream, whole
 from gemel.core.tiling._tiles import Tiling, choose
@@ -65,6 +65,7 @@ def stage_of(root: PlannedStep, ground: Ground) -> Stage:
     if _bytes(values) <= min(_SMALL, (memory or _SMALL) // _ROOM):
         return Stage(region, values)
     region, values = _cuttable(root, region, values, ground)
+    region = fused(region)
     cut = cut_of(region, values)
     sketched = sketch(region, cut, values, ground) if cut else None
     if cut is None or sketched is None:

@@ -189,6 +189,7 @@ _RULES: dict[str, Callable[[Arguments, Kinds], Reach | None]] = {
     "resample_cube_temporal": _of_kind("temporal"),
     "climatological_normal": _of_kind("temporal"),
     "anomaly": _of_kind("temporal"),
+    "anomaly_means": _of_kind("temporal"),
     "filter_temporal": _of_kind("temporal"),
     "filter_bands": _of_kind("bands"),
     "ndvi": _of_kind("bands"),

@@ -65,6 +65,15 @@ def views_only(step: PlannedStep, ground: Ground) -> bool:
     return True
 
 
+def fused(region: Region) -> Region:
+    """Return the region with chains as one step that their processes know how to compute at once (`Process.fuse`)."""
+    steps: Mapping[str, PlannedStep] = dict(region.steps)
+    for step in region.steps.values():
+        if step.process.fuse is not None and step.id in steps:
+            steps = step.process.fuse(step, steps) or steps
+    return Region(steps, region.bases)
+
+
 @dataclass(frozen=True)
 class Cut:
     """Along which dimensions the cubes of a region may be cut, and how.

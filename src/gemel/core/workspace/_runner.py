@@ -19,6 +19,9 @@ class Expected(Protocol):
     def size(self) -> int | None:
         """Return the bytes that the results will take."""
 
+    def document(self) -> dict[str, Any]:
+        """Return all that is known, as JSON."""
+
 
 class Runner(Protocol):
     """Runs graphs that belong to no twin; `gemel.core.engine.GraphRuns` is one."""

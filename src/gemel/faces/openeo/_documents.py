@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from gemel.core.workspace import Asset, Job, LogEntry, Results, SecondaryService, StoredFile
+from gemel.core.workspace import Asset, Expected, Job, LogEntry, Results, SecondaryService, StoredFile
 from gemel.faces.openeo._context import STAC_VERSION, Context, Document, address, instant
 
 _FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
@@ -127,11 +127,11 @@ def file_document(file: StoredFile) -> Document:
     return {"path": file.path, "size": file.size, "modified": instant(file.modified)}
 
 
-def estimate_document(seconds: float | None, size: int | None) -> Document:
-    """Return an estimate; the engine charges nothing, and that much is always known."""
-    document: dict[str, Any] = {"costs": 0}
-    if seconds is not None:
-        document["duration"] = f"PT{max(seconds, 0.0):.3f}S"
-    if size is not None:
-        document["size"] = size
+def estimate_document(expected: Expected) -> Document:
+    """Return an estimate; the engine charges nothing, and that much is always known. `gemel:plan` tells how it will run."""
+    document: dict[str, Any] = {"costs": 0, "gemel:plan": expected.document()}
+    if expected.seconds is not None:
+        document["duration"] = f"PT{max(expected.seconds, 0.0):.3f}S"
+    if expected.size is not None:
+        document["size"] = expected.size
     return document

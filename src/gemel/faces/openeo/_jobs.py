@@ -71,7 +71,7 @@ def _following(router: APIRouter, context: Context) -> None:
     @router.get("/jobs/{job_id}/estimate")
     def estimate(job_id: str, request: Request) -> Document:
         expected = jobs.estimate(person(request), job_id)
-        return estimate_document(expected.seconds, expected.size)
+        return estimate_document(expected)
 
     @router.get("/jobs/{job_id}/logs")
     def logs(

@@ -50,8 +50,7 @@ class Area:
             raise InvalidInput(
                 "A box across the date line cannot be cut out of projected data.", hint="Give two boxes."
             )
-        change = pyproj.Transformer.from_crs(self.crs, crs, always_xy=True)
-        found = change.transform_bounds(*self.bounds, densify_pts=21)
+        found = _change(self.crs, crs).transform_bounds(*self.bounds, densify_pts=21)
         if not np.all(np.isfinite(found)):
             raise InvalidInput(f"The spatial extent lies outside of where {crs.name} is defined.")
         return (float(found[0]), float(found[1]), float(found[2]), float(found[3]))
@@ -60,7 +59,7 @@ class Area:
         """Return the polygons in another reference system, or None."""
         if self.shape is None or crs is None or same_crs(crs, self.crs):
             return self.shape
-        change = pyproj.Transformer.from_crs(self.crs, crs, always_xy=True)
+        change = _change(self.crs, crs)
         return shapely.transform(self.shape, lambda p: np.stack(change.transform(p[:, 0], p[:, 1]), axis=-1))
 
     def lonlat(self) -> Bounds:
@@ -85,6 +84,15 @@ class Interval:
         return "/".join(
             ".." if item is None else f"{np.datetime_as_string(item, unit='ms')}Z" for item in (self.start, self.end)
         )
+
+
+def _change(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
+    try:
+        return pyproj.Transformer.from_crs(source, target, always_xy=True)
+    except pyproj.exceptions.ProjError as error:
+        message = f"Coordinates in {source.name} cannot be carried over to {target.name}: no transformation is known."
+        hint = "Give the extent in a reference system on the Earth, such as EPSG:4326."
+        raise InvalidInput(message, hint=hint) from error
 
 
 def area(value: Any) -> Area | None:

@@ -38,7 +38,7 @@ def within_area(cube: xr.DataArray, area: Area | None) -> xr.DataArray:
         return _features_within(cube, area)
     x, y = x_dim(cube), y_dim(cube)
     if x is None or y is None or x not in cube.coords or y not in cube.coords:
-        raise InvalidInput("The data has no horizontal dimensions to select from.", hint="Leave spatial_extent out.")
+        raise _nowhere(cube)
     crs = crs_of(cube)
     west, south, east, north = area.bounds_in(crs)
     rows = span(cube[y].values, south, north)
@@ -53,6 +53,13 @@ def within_area(cube: xr.DataArray, area: Area | None) -> xr.DataArray:
     if turned is not None:
         part = part.assign_coords({x: (x, turned, cube[x].attrs)})
     return part if area.shape is None else masked(part, area)
+
+
+def _nowhere(cube: xr.DataArray) -> InvalidInput:
+    if any(item.ndim == 2 and item.attrs.get("standard_name") == "longitude" for item in cube.coords.values()):
+        message = "The data lies on a curvilinear grid, from which no box can be cut."
+        return InvalidInput(message, hint="Leave spatial_extent out, and regrid to the region that is wanted.")
+    return InvalidInput("The data has no horizontal dimensions to select from.", hint="Leave spatial_extent out.")
 
 
 def masked(cube: xr.DataArray, area: Area) -> xr.DataArray:
