@@ -1,7 +1,7 @@
 """Writes the library's contract from the openEO process specification: ``python docs/make_contract.py FOLDER``.
 
-`FOLDER` holds the specification's JSON files (`*.json` and `proposals/*.json`). Kept are facts: names, schemas, defaults,
-names of exceptions, categories, flags. Not kept are its sentences; ours come from the docstrings.
+`FOLDER` holds the specification's JSON files (`*.json` and `proposals/*.json`). Kept is the interface: names, schemas
+(whole, see NOTICE), defaults, names of exceptions, categories, flags. Descriptions are ours, from the docstrings.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 CONTRACT = Path(__file__).parents[1] / "src" / "gemel" / "core" / "processes" / "_contract.json"
-_TEXTS = frozenset({"description", "title", "message", "comment", "$comment", "summary", "links", "examples"})
-_NAMED = frozenset({"properties"})  # here the keys are somebody's names, not words of the schema
 _FLAGS = ("experimental", "deprecated")
 
 
@@ -26,31 +24,23 @@ def contract(folder: Path) -> dict[str, Any]:
 
 
 def facts(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a process description says without words: parameters, returns, exceptions, categories, flags."""
+    """Return what a process description promises: parameters, returns, exceptions, categories, flags.
+
+    Schemas are the standard's, to the letter: what checks a server against the standard compares them whole, titles of
+    alternatives included. The words around them are not taken.
+    """
     found: dict[str, Any] = {
         "categories": list(document.get("categories", ())),
-        "parameters": [without_texts(parameter) for parameter in document["parameters"]],
-        "returns": {"schema": without_texts(document["returns"]["schema"])},
+        "parameters": [_without_words(parameter) for parameter in document["parameters"]],
+        "returns": {"schema": document["returns"]["schema"]},
     }
     if document.get("exceptions"):
         found["exceptions"] = list(document["exceptions"])
     return found | {flag: True for flag in _FLAGS if document.get(flag)}
 
 
-def without_texts(value: Any) -> Any:
-    """Return a JSON value without the texts that a schema may carry at any depth.
-
-    >>> without_texts({"type": "object", "title": "A", "properties": {"title": {"type": "string", "title": "B"}}})
-    {'type': 'object', 'properties': {'title': {'type': 'string'}}}
-    """
-    if isinstance(value, Mapping):
-        kept = {name: item for name, item in value.items() if name not in _TEXTS}
-        return {name: _members(item) if name in _NAMED else without_texts(item) for name, item in kept.items()}
-    return [without_texts(item) for item in value] if isinstance(value, list) else value
-
-
-def _members(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: without_texts(item) for name, item in value.items()}
+def _without_words(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in parameter.items() if name != "description"}
 
 
 def written(found: Mapping[str, Any]) -> str:

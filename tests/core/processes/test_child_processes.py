@@ -9,9 +9,9 @@ import pytest
 
 from gemel.base.config import load_settings
 from gemel.base.errors import GraphInvalid, NotFound
-from gemel.core.cubes import callback, children_from
+from gemel.core.cubes import callback
 from gemel.core.engine import open_engine
-from gemel.core.graph import Graph, Registry, process, validate
+from gemel.core.graph import Graph, Registry, Surroundings, process, validate, within
 from gemel.core.twin import load_twin, new_twin
 
 _SCALED = {
@@ -106,5 +106,5 @@ def test_children_look_up_processes_where_they_are_told() -> None:
     child = _nodes(n=("twice", {"x": {"from_parameter": "x"}}))
     with pytest.raises(NotFound, match="twice"):
         callback(child)
-    with children_from(Registry({"twice": twice})):
+    with within(Surroundings(registry=Registry({"twice": twice}))):
         assert callback(child)(x=4) == 8

@@ -14,7 +14,7 @@ from gemel.base.errors import DoesNotFit, StepFailed
 from gemel.core.graph import Field, Graph, Node, Performer, Registry, ResultStore, Surroundings, plan, process, within
 from gemel.core.tiling import estimate, evaluate
 from gemel.infra.lake import ContentStore
-from gemel.infra.lake.lazy_zarr import open_zarr
+from gemel.infra.lake.formats._zarr import open_zarr
 from gemel.infra.store import open_store
 
 _DAYS, _ROWS, _COLUMNS = 800, 48, 56

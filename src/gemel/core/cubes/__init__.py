@@ -11,7 +11,7 @@ from gemel.core.cubes._along import (
     works_on,
 )
 from gemel.core.cubes._calendar import PERIODS, of_the_year, period_labels, running_numbers
-from gemel.core.cubes._child import Callback, Child, callback, children_from, keeps_unit
+from gemel.core.cubes._child import Callback, Child, callback, keeps_unit
 from gemel.core.cubes._crs import (
     SPATIAL_REF,
     crs_from,
@@ -83,7 +83,6 @@ __all__ = [
     "axis_of",
     "bands_dim",
     "callback",
-    "children_from",
     "coordinate",
     "crs_from",
     "crs_of",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import functools
 import graphlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gemel.base.errors import GraphInvalid, did_you_mean
 from gemel.core.cubes._along import CellByCell, reach_of, suits
-from gemel.core.graph import Graph, Process, Registry
+from gemel.core.graph import Graph, Process, Registry, surroundings
 
 #: A child process: called with its parameters by name.
 Callback = Callable[..., Any]
@@ -54,9 +52,6 @@ _SAME_UNIT = frozenset(
         "apply_kernel",
     ]
 )
-
-
-_registry: contextvars.ContextVar[Registry | None] = contextvars.ContextVar("gemel_children", default=None)
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ def callback(child: Any, registry: Registry | None = None) -> Callback:
 
     Args:
         child: ``{"process_graph": {…}}`` as it stands in a graph, or a Python callable, returned as it is.
-        registry: Where its processes are looked up; default that of `children_from`, else those of installed plugins.
+        registry: Where its processes are looked up; default that of the running step, else those of installed plugins.
 
     Raises:
         GraphInvalid: It is not a process graph, or its steps wait for each other.
@@ -112,17 +107,7 @@ def callback(child: Any, registry: Registry | None = None) -> Callback:
     """
     if callable(child):
         return child  # type: ignore[no-any-return]
-    return _child_of(Graph.from_json(child), registry or _registry.get() or _default())
-
-
-@contextlib.contextmanager
-def children_from(registry: Registry) -> Iterator[None]:
-    """Make `registry` the one in which child processes look up processes for the block."""
-    token = _registry.set(registry)
-    try:
-        yield
-    finally:
-        _registry.reset(token)
+    return _child_of(Graph.from_json(child), registry or surroundings().registry or _default())
 
 
 def keeps_unit(child: Callback) -> bool:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numbagg
 import numpy as np
 
 from gemel.base.errors import InvalidInput
@@ -14,8 +13,6 @@ from gemel.core.cubes import _kernels
 
 Array = np.ndarray[Any, Any]
 Reduction = Callable[[Array, Array, int, bool], Array]
-# From this many values on, numbagg selects quantiles sooner than one core sorts them.
-_MANY = 1 << 21
 
 
 def reduce_groups(name: str, values: Array, axis: int, codes: Array, groups: int, ignore_nodata: bool = True) -> Array:
@@ -164,15 +161,11 @@ def _quantiles(block: Array, codes: Array, groups: int, probabilities: list[floa
     """Return the quantiles (before, groups, probabilities, after) of the values of each group."""
     before, along, after = block.shape
     cells = np.ascontiguousarray(np.moveaxis(block, 1, -1)).reshape(before * after, along)
-    if groups == 1 and cells.size > _MANY and probabilities and (codes == 0).all():
-        # Selecting is quicker than sorting, on all cores; starting it takes longer than small blocks do.
-        found = np.moveaxis(np.asarray(numbagg.nanquantile(cells, probabilities, axis=-1)), 0, -1)[:, None, :]
-    else:
-        floats = cells if cells.dtype.kind == "f" else cells.astype(np.float64)
-        order = np.argsort(codes, kind="stable")
-        bounds = np.searchsorted(codes[order], np.arange(groups + 1))
-        found = np.empty((len(cells), groups, len(probabilities)))
-        _kernels.quantiles(floats, order, bounds, np.asarray(probabilities, dtype=np.float64), found)
+    floats = cells if cells.dtype.kind == "f" else cells.astype(np.float64)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(groups + 1))
+    found = np.empty((len(cells), groups, len(probabilities)))
+    _kernels.quantiles(floats, order, bounds, np.asarray(probabilities, dtype=np.float64), found)
     return np.moveaxis(found.reshape(before, after, groups, len(probabilities)), 1, -1)
 
 

@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ class Engine:
         found = origin or loose(self.settings.home / "workspace")
         require_valid(graph, found.registry, arguments)
         planned = plan(graph, found.registry, arguments)
-        place = self.services.surroundings
+        place = replace(self.services.surroundings, registry=found.registry)
         with within(place):
             return estimate(planned, Performer(planned, self.results, found.folder, place).ground)
 

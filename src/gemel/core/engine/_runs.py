@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -190,7 +190,9 @@ class Runs:
         origin, graph, arguments = work
         try:
             planned = plan(graph, origin.registry, arguments)
-            Execution(run_id, planned, self._services, active.control, origin.folder).run()
+            place = replace(self._services.surroundings, registry=origin.registry)
+            services = replace(self._services, surroundings=place)
+            Execution(run_id, planned, services, active.control, origin.folder).run()
         except GemelError as error:
             with contextlib.suppress(GemelError):
                 self.journal.finish(run_id, "failed", error.document(), ())

@@ -53,6 +53,9 @@ def residuals(observed: xr.DataArray, modelled: xr.DataArray) -> xr.DataArray:
     for name in set(map(str, left.dims)) & set(map(str, right.dims)):
         if observed.sizes[name] and not left.sizes[name]:
             raise _nothing_in_common(name)
+    if left.dims and right.dims and not set(left.dims) & set(right.dims):
+        shown = " and ".join(", ".join(map(str, cube.dims)) for cube in (left, right))
+        raise InvalidInput(f"Observation and model share no dimension: {shown}.", hint="regrid or collocate first.")
     apart = left - right
     return apart.assign_attrs(
         {key: value for key, value in observed.attrs.items() if key in ("units", "gemel_dimension")}

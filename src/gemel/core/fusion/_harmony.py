@@ -80,6 +80,22 @@ def at_times(
     Raises:
         InvalidInput: The cube's times are not in order, or one of them is there twice.
     """
+    name = require_series(cube)
+    index = cube.indexes[name]
+    wanted = times.rename({times.dims[0]: name}) if times.dims else times
+    if how == "linear":
+        return cube.interp({name: wanted}, method="linear")
+    if how == "exact":
+        return cube.reindex({name: wanted})
+    return cube.reindex({name: wanted}, method="nearest", tolerance=_tolerance(index, tolerance))  # type: ignore[arg-type]
+
+
+def require_series(cube: xr.DataArray) -> str:
+    """Return the name of the temporal dimension, whose times follow one another.
+
+    Raises:
+        InvalidInput: The times are not in order, or one of them is there twice.
+    """
     name = temporal_dim(cube)
     index = cube.indexes[name]
     if not index.is_monotonic_increasing or index.has_duplicates:
@@ -87,12 +103,7 @@ def at_times(
         raise InvalidInput(
             f"The times along '{name}' are no series: one {what}.", hint="Sort them and keep one of each."
         )
-    wanted = times.rename({times.dims[0]: name}) if times.dims else times
-    if how == "linear":
-        return cube.interp({name: wanted}, method="linear")
-    if how == "exact":
-        return cube.reindex({name: wanted})
-    return cube.reindex({name: wanted}, method="nearest", tolerance=_tolerance(index, tolerance))  # type: ignore[arg-type]
+    return name
 
 
 def _tolerance(index: Any, tolerance: str | None) -> np.timedelta64:

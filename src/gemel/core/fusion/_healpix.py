@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gemel.base.errors import InvalidInput
-from gemel.core.fusion._mesh import Mesh
+from gemel.core.fusion._mesh import Mesh, require_room
 
 Array = np.ndarray[Any, Any]
 Order = Literal["nested", "ring"]
@@ -25,6 +25,7 @@ def healpix_mesh(nside: int, order: Order = "nested") -> Mesh:
 
     Raises:
         InvalidInput: `nside` is no power of two.
+        DoesNotFit: The cells would be too many for the memory that may be used.
 
     >>> mesh = healpix_mesh(4)
     >>> mesh.size, mesh.corners.shape
@@ -32,6 +33,7 @@ def healpix_mesh(nside: int, order: Order = "nested") -> Mesh:
     """
     if nside < 1 or nside & (nside - 1):
         raise InvalidInput(f"A HEALPix grid cannot have nside = {nside}.", hint="Use a power of two, like 64.")
+    require_room(12.0 * nside**2)
     face, x, y = _faces(nside)
     if order == "ring":
         sequence = np.argsort(_ring_numbers(nside, face, x, y), kind="stable")

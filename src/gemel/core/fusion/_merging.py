@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from gemel.base.errors import InvalidInput
 from gemel.core.cubes import dimensions_of, fill_along, temporal_dim
-from gemel.core.fusion._harmony import in_unit
+from gemel.core.fusion._harmony import in_unit, require_series
 from gemel.core.fusion._mesh import mesh_of
 
 GapMethod = Literal["linear", "previous", "climatology", "neighbours"]
@@ -35,6 +35,10 @@ def merge_sources(sources: Sequence[xr.DataArray], names: Sequence[str] | None =
     """
     if not sources:
         raise InvalidInput("There is nothing to merge.", hint="Give at least one cube.")
+    strange = [cube.dims for cube in sources if set(cube.dims) != set(sources[0].dims)]
+    if strange:
+        shown = " and ".join(", ".join(map(str, dims)) for dims in (sources[0].dims, strange[0]))
+        raise InvalidInput(f"The sources do not lie on one grid: {shown}.", hint="regrid them first.")
     converted = [in_unit(cube, sources[0].attrs.get("units")) for cube in sources]
     try:
         # Times may differ, places may not.
@@ -75,6 +79,10 @@ def fill_gaps(cube: xr.DataArray, method: GapMethod = "linear", limit: int | Non
     }
     if method not in methods:
         raise InvalidInput(f"There is no way '{method}' to fill gaps.", hint=f"One of: {', '.join(methods)}.")
+    if limit is not None and limit < 1:
+        raise InvalidInput(f"Gaps of at most {limit} steps are none.", hint="Give a limit of 1 or more.")
+    if method in ("linear", "previous"):
+        require_series(cube)
     filled = methods[method](cube)
     if limit is not None and method != "neighbours":
         axis = int(cube.get_axis_num(temporal_dim(cube)))
@@ -89,11 +97,15 @@ def _temporal(sources: Sequence[xr.DataArray]) -> set[str]:
 
 def _by_lines(cube: xr.DataArray) -> Any:
     name = temporal_dim(cube)
-    return fill_along(np.asarray(cube.values), int(cube.get_axis_num(name)), _places(cube, name))
+    return fill_along(np.asarray(cube.values), int(cube.get_axis_num(name)), _places(cube[name].values))
 
 
 def _by_previous(cube: xr.DataArray) -> Any:
-    return cube.ffill(temporal_dim(cube)).values
+    axis = int(cube.get_axis_num(temporal_dim(cube)))
+    values = np.moveaxis(np.asarray(cube.values), axis, -1)
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, np.arange(values.shape[-1])), axis=-1)
+    found = np.take_along_axis(values, np.maximum(last, 0), axis=-1)
+    return np.moveaxis(np.where(last < 0, np.nan, found), -1, axis)
 
 
 def _by_months(cube: xr.DataArray) -> Any:
@@ -117,8 +129,11 @@ def _by_neighbours(cube: xr.DataArray) -> Any:
     return flat.copy(data=rows.reshape(flat.shape)).transpose(*cube.dims).values
 
 
-def _places(cube: xr.DataArray, name: str) -> Any:
-    return cube[name].values.astype("datetime64[ns]").astype(np.int64).astype(float)
+def _places(times: Any) -> Any:
+    """Return times as numbers that grow evenly with them."""
+    if times.dtype.kind == "M" or not times.size:
+        return times.astype("datetime64[ns]").astype(np.int64).astype(float)
+    return np.array([(time - times[0]).total_seconds() for time in times])  # a calendar of cftime
 
 
 def _gap_lengths(missing: Any, axis: int) -> Any:

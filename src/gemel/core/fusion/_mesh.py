@@ -12,11 +12,15 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import SphericalVoronoi
 
-from gemel.base.errors import InvalidInput
+from gemel.base.errors import DoesNotFit, InvalidInput
+from gemel.base.sizes import spoken_size
 from gemel.core.cubes import crs_from, crs_of, edges, has_spatial_dims, spatial_dims, transform
+from gemel.core.graph import surroundings
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 _GEOGRAPHIC = "EPSG:4326"
+_CELL_BYTES = 120  # centre (16), unit vector (24), four corners (64), and a value to begin with
+_MEMORY = 64_000_000_000  # where nobody set a limit
 _LON = ("lon", "longitude", "nav_lon", "xlong", "glon")
 _LAT = ("lat", "latitude", "nav_lat", "xlat", "glat")
 
@@ -119,6 +123,7 @@ def regular_mesh(west: float, south: float, east: float, north: float, resolutio
 
     Raises:
         InvalidInput: The bounds are empty, or hold no whole number of cells.
+        DoesNotFit: The cells would be too many for the memory that may be used.
     """
     counts = [(east - west) / resolution, (north - south) / resolution] if resolution > 0 else [0, 0]
     if min(counts) < 1 or any(abs(count - round(count)) > 1e-6 for count in counts) or south < -90 or north > 90:
@@ -126,6 +131,7 @@ def regular_mesh(west: float, south: float, east: float, north: float, resolutio
             f"{west} to {east} by {south} to {north} degrees hold no whole number of cells of {resolution} degrees.",
             hint="Give bounds with west < east, south < north, and a resolution that divides them.",
         )
+    require_room(counts[0] * counts[1])
     across, up = (np.arange(round(count) + 1) * resolution for count in counts)
     sides = np.asarray(west + across, float), np.asarray(north - up, float)
     lon, lat = ((side[:-1] + side[1:]) / 2 for side in sides)
@@ -134,6 +140,20 @@ def regular_mesh(west: float, south: float, east: float, north: float, resolutio
         "lat": ("lat", lat, {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}),
     }
     return Mesh("rectilinear", lon, lat, ("lat", "lon"), coords, sides=sides)
+
+
+def require_room(cells: float) -> None:
+    """Raise unless a mesh of so many cells can be held.
+
+    Raises:
+        DoesNotFit: It cannot.
+    """
+    limit = surroundings().memory or _MEMORY
+    if cells * _CELL_BYTES > limit:
+        raise DoesNotFit(
+            f"A grid of {cells:.2g} cells needs {spoken_size(int(cells * _CELL_BYTES))}; {spoken_size(limit)} may be used.",
+            hint="Choose coarser cells or a smaller region.",
+        )
 
 
 def unit_vectors(lon: Array, lat: Array) -> Array:
@@ -160,6 +180,9 @@ def _auxiliary(cube: xr.DataArray, names: tuple[str, ...], standard: str) -> xr.
 def _listed(cube: xr.DataArray, lon: xr.DataArray, lat: xr.DataArray) -> Mesh:
     dims = tuple(map(str, lon.dims))
     coords = {str(name): item for name, item in cube.coords.items() if item.dims and set(item.dims) <= set(lon.dims)}
+    if not lon.size or not (np.isfinite(lon.values).all() and np.isfinite(lat.values).all()):
+        what = "There are no cells" if not lon.size else "Some cells have no longitude or latitude"
+        raise InvalidInput(f"{what} along {', '.join(dims)}.", hint="Select those that have a place first.")
     bounds = _cf_bounds(cube, lon, lat)
     kind: Literal["curvilinear", "cells"] = "curvilinear" if lon.ndim == 2 else "cells"
     return Mesh(kind, np.asarray(lon.values, float), np.asarray(lat.values, float), dims, coords, bounds)
@@ -178,6 +201,10 @@ def _gridded(cube: xr.DataArray) -> Mesh:
     names = spatial_dims(cube)
     x, y = (np.asarray(cube[name].values, float) for name in names)
     crs = crs_of(cube)
+    if crs is None or crs.is_geographic:
+        x = np.unwrap(x, period=360.0)  # a region across the date line or the prime meridian is in order too
+    for name, labels in zip(names, (x, y), strict=True):
+        _require_order(str(name), labels)
     coords = {str(name): cube[name] for name in names}
     if "spatial_ref" in cube.coords:
         coords["spatial_ref"] = cube.coords["spatial_ref"]
@@ -190,6 +217,15 @@ def _gridded(cube: xr.DataArray) -> Mesh:
     inner_x, inner_y = np.meshgrid(x, y)
     lon, lat = transform(inner_x, inner_y, crs, crs_from(_GEOGRAPHIC))
     return Mesh("curvilinear", np.asarray(lon), np.asarray(lat), (names.y, names.x), coords, bounds)
+
+
+def _require_order(name: str, labels: Array) -> None:
+    if not labels.size:
+        raise InvalidInput(f"The cube has no cells along '{name}'.", hint="Widen the extents that were loaded.")
+    steps = np.diff(labels)
+    if not np.isfinite(labels).all() or not ((steps > 0).all() or (steps < 0).all()):
+        hint = "Sort the dimension, and keep one of each label."
+        raise InvalidInput(f"The labels along '{name}' neither rise nor fall from one to the next.", hint=hint)
 
 
 def _rectangles(lon: Array, lat: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -161,7 +162,16 @@ def _target(target: Any) -> Mesh:
     kind = description.pop("type", None)
     if kind not in _SPECS:
         raise InvalidInput(f"There is no grid of type '{kind}'.", hint=f"One of: {', '.join(_SPECS)}; or give a cube.")
+    wrong = [name for name, value in description.items() if name != "order" and not _is_number(value)]
+    if wrong:
+        raise InvalidInput(f"The description of the target grid is wrong: '{wrong[0]}' is no number.")
     try:
         return _SPECS[kind](**description)
     except TypeError as error:
-        raise InvalidInput(f"The description of the target grid is wrong: {error}.") from error
+        # What is missing or too much, in Python's words without the name of our function.
+        told = str(error).partition("() ")[2] or str(error)
+        raise InvalidInput(f"The description of the target grid is wrong: {told}.") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from gemel.base.errors import GemelError, ResultCorrupt, StepFailed, StepTimeout
 from gemel.base.ids import canonical_json, digest_bytes, digest_file
 from gemel.core.graph._code import code_digest, environment_digest, environment_of
 from gemel.core.graph._plan import Plan, PlannedStep
+from gemel.core.graph._process import Process
 from gemel.core.graph._progress import Cancelled, StepContext, call_in_worker, current_context, inside
+from gemel.core.graph._registry import Registry
 from gemel.core.graph._results import ResultStore, StoredResult
 from gemel.core.graph._surroundings import Surroundings, surroundings, within
 from gemel.core.graph._values import adapt, encode, settled
@@ -121,6 +123,9 @@ def ingredients_of(
     }
     if process.fingerprint is not None:
         arguments["gemel:depends"] = process.fingerprint(**{name: arguments[name] for name in arguments})
+    children = {name: _code_of(name) for name in sorted(_children(step.arguments))}
+    if children:
+        arguments["gemel:children"] = children
     code, environment = code_digest(process.function), environment_digest(process.function)
     key = digest_bytes(canonical_json([process.id, process.version, code, environment, arguments]))
     return Ingredients(process.id, process.version, code, environment_of(process.function), arguments, key)
@@ -139,6 +144,28 @@ def _ingredient(value: Any, handles: Mapping[str, Handle], results: ResultStore)
         return [_ingredient(item, handles, results) for item in value]
     # 1 and 1.0 are the same number to JSON, and must give the same key.
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _children(value: Any, inside: bool = False) -> set[str]:
+    """Return the ids of all processes in the child process graphs of an argument, at any depth."""
+    if isinstance(value, Mapping):
+        found = {str(value["process_id"])} if inside and "process_id" in value else set()
+        inside = inside or "process_graph" in value
+        return found.union(*(_children(item, inside) for item in value.values()))
+    return set().union(*(_children(item, inside) for item in value)) if isinstance(value, (list, tuple)) else set()
+
+
+def _code_of(process_id: str) -> str | None:
+    registry = surroundings().registry or _installed()
+    found = registry.find(process_id)
+    if isinstance(found, Process):
+        return code_digest(found.function)
+    return found.digest if found is not None else None
+
+
+@functools.cache
+def _installed() -> Registry:
+    return Registry()
 
 
 _file_digests: dict[tuple[str, int, int], str] = {}
@@ -296,7 +323,9 @@ def _limited(step: PlannedStep, arguments: Mapping[str, Any], context: StepConte
         else:
             context.tell(*content)
 
-    call = functools.partial(call_in_worker, process.function, context.run, step.id, surroundings())
+    # A twin's registry stays here: its processes may not be importable there.
+    place = replace(surroundings(), registry=None)
+    call = functools.partial(call_in_worker, process.function, context.run, step.id, place)
     try:
         return run_isolated(call, arguments, timeout=process.timeout, stopped=context.cancelled.is_set, hear=hear)
     except TimeoutError as error:

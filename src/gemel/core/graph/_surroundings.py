@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gemel.base.errors import InvalidInput
+from gemel.core.graph._registry import Registry
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class Surroundings:
         files: Folder of the files that the person uploaded, or None where there is none.
         memory: Bytes that the steps of one run may use together, or None for no limit.
         sandbox: What foreign code may use.
+        registry: Where child processes are looked up; None for the installed ones.
     """
 
     home: Path | None = None
     files: Path | None = None
     memory: int | None = None
     sandbox: Sandbox = field(default_factory=Sandbox)
+    registry: Registry | None = None
 
     def lake(self) -> Path:
         """Return the home folder.

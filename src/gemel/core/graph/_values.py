@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import shapely
 import xarray as xr
 
 from gemel.base import units
 from gemel.base.errors import InvalidInput
+from gemel.base.plugins import require
 from gemel.core.graph._types import ValueType
 
 _KIND = "gemel_kind"
@@ -21,6 +23,7 @@ _NAME = "gemel_name"
 _INDEX = "gemel_index"  # number of rows, and names of the columns that were a table's index, as JSON
 _TIME = "gemel_time_unit"  # finest resolution of the instants inside, which decoding must not change
 _MISSING = "gemel_missing_"  # prefix of the mask beside a text column with gaps: NetCDF knows no missing text
+_GEOMETRY = "gemel_geometry"  # of a coordinate of geometries written as text: their CRS as WKT, or an empty text
 _RESOLUTIONS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _LAZY_BYTES = 64 << 20  # stored results larger than this are opened in chunks instead of read whole
@@ -48,7 +51,7 @@ def encode(value: Any) -> Encoded:
         InvalidInput: The value's class, or one of its attributes, cannot be stored.
     """
     if isinstance(value, xr.DataArray):
-        return Encoded("netcdf", _netcdf(_wrapped(value)), _unit_of(value))
+        return Encoded("netcdf", _netcdf(_wrapped(_without_shapes(value))), _unit_of(value))
     if isinstance(value, xr.Dataset):
         return Encoded("netcdf", _netcdf(value.assign_attrs({_KIND: "dataset"})), None)
     if isinstance(value, pd.DataFrame):
@@ -150,10 +153,35 @@ def _unwrapped(dataset: xr.Dataset) -> Any:
     index, _ = attributes.pop(_INDEX, "[]"), attributes.pop(_TIME, None)
     if kind == "field":
         array = dataset[next(iter(dataset.data_vars))]
-        return array.rename(name or None)
+        return _with_shapes(array.rename(name or None))
     if kind == "table":
         return _to_table(dataset, *json.loads(index))
     return dataset.drop_attrs(deep=False).assign_attrs(attributes)
+
+
+def _without_shapes(cube: xr.DataArray) -> xr.DataArray:
+    """Return the cube with geometries among its labels as hexadecimal well-known binary, which NetCDF can hold."""
+    for name, coordinate in cube.coords.items():
+        if coordinate.dtype.hasobject and coordinate.size and isinstance(coordinate.values.flat[0], shapely.Geometry):
+            crs = getattr(cube.xindexes.get(name), "crs", None)
+            texts = shapely.to_wkb(coordinate.values, hex=True).astype(object)
+            attributes = {key: item for key, item in coordinate.attrs.items() if key != "crs"}
+            attributes[_GEOMETRY] = crs.to_wkt() if crs is not None else ""
+            cube = cube.drop_indexes(name).assign_coords({name: (coordinate.dims, texts, attributes)})
+    return cube
+
+
+def _with_shapes(cube: xr.DataArray) -> xr.DataArray:
+    for name, coordinate in cube.coords.items():
+        if _GEOMETRY in coordinate.attrs:
+            attributes = dict(coordinate.attrs)
+            crs = attributes.pop(_GEOMETRY)
+            shapes = shapely.from_wkb(coordinate.values.astype(str))
+            cube = cube.drop_vars([name]).assign_coords({name: (coordinate.dims, shapes, attributes)})
+            require("xvec", extra="data")
+            cube = cube.xvec.set_geom_indexes(name, crs=crs or None)
+            cube.coords[name].attrs |= attributes
+    return cube
 
 
 def _from_table(table: pd.DataFrame) -> xr.Dataset:

@@ -65,8 +65,10 @@ def _means(sums: Any, counts: Any, kinds: Any, sizes: tuple[int, int]) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
         chosen = counted.astype(bool)
         normals = _added(sums[chosen], normal[chosen], sizes[1]) / _added(counts[chosen], normal[chosen], sizes[1])
-        apart = np.where(counts > 0, sums - counts * normals[normal], 0)
-        return _added(apart, wanted, sizes[0]) / _added(counts, wanted, sizes[0])
+        # Where a normal is missing so is the departure from it.
+        there = (counts > 0) & ~np.isnan(normals[normal])
+        apart = np.where(there, sums - counts * normals[normal], 0)
+        return _added(apart, wanted, sizes[0]) / _added(np.where(there, counts, 0), wanted, sizes[0])
 
 
 def _added(parts: Any, codes: Any, groups: int) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,22 @@ def _value(output: Any) -> Any:
     if not (isinstance(output, dict) and output.get("class") == "File"):
         return _kept(output)
     path = Path(output["path"])
-    if path.suffix == ".nc":
-        return decode("netcdf", path.read_bytes())
-    if path.suffix == ".csv":
-        return pd.read_csv(path)
-    if path.suffix == ".json":
-        return json.loads(path.read_text(encoding="utf-8"))
-    return path.read_text(encoding="utf-8") if path.suffix == ".txt" else _kept(output)
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        return _kept(output)
+    try:
+        return reader(path)
+    except (ValueError, OSError, KeyError, RecursionError) as error:
+        message = f"The tool's output '{path.name}' cannot be read as what its name says: {str(error).splitlines()[0]}"
+        raise InvalidInput(message, hint="Is the file complete? Another ending keeps it as it is.") from error
+
+
+_READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".nc": lambda path: decode("netcdf", path.read_bytes()),
+    ".csv": pd.read_csv,
+    ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
+    ".txt": lambda path: path.read_text(encoding="utf-8"),
+}
 
 
 def _kept(output: Any) -> Any:
@@ -114,6 +124,6 @@ def _kept(output: Any) -> Any:
         return {name: _kept(item) for name, item in output.items()}
     store = ContentStore(surroundings().lake() / "results")
     with store.staged() as staging:
-        staging.write_bytes(Path(output["path"]).read_bytes())
+        shutil.copyfile(output["path"], staging)
         digest = store.put_file(staging)
     return {"class": "File", "basename": output["basename"], "size": output["size"], "gemel:digest": digest}

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
+import numpy as np
 import xarray as xr
 
-from gemel.base.errors import ProcessRefused
-from gemel.core.cubes import Along, works_on
-from gemel.core.graph import current_context, process, surroundings
+from gemel.base.errors import Denied, InvalidInput, NotFound, ProcessRefused, StoreUnavailable
+from gemel.base.sizes import spoken_size
+from gemel.core.cubes import Along
+from gemel.core.graph import current_context, surroundings
 from gemel.core.processes import _udf_worker as worker
+from gemel.core.processes._standard import standard
 from gemel.infra.compute import INSIDE, Box, Ended, Limits, confinement, run_confined
+from gemel.infra.lake.web import Web
 
 _log = logging.getLogger(__name__)
 _VERSION = ".".join(map(str, sys.version_info[:2]))
@@ -29,6 +32,7 @@ _CODE_BYTES = 1_000_000
 # What reading a spoiled note or array may raise.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, MemoryError, RecursionError)
 _FETCH_SECONDS = 20.0
+_MORE_MEMORY = "Give the code less at a time, or raise the limit: --set sandbox.memory='8 GB'"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -47,8 +51,7 @@ def runtimes() -> dict[str, Any]:
     }
 
 
-@process(id="run_udf", categories=("cubes", "import", "udf"), durable=False)
-@works_on("arrays")
+@standard(on="arrays", wider=("udf", "context"))
 def run_udf(data: Any, udf: str, runtime: str, version: str | None = None, context: Any = None) -> Any:
     """What the given code makes of the data.
 
@@ -105,9 +108,22 @@ def _ask(folder: Path, data: Any, request: Mapping[str, Any]) -> None:
     is_array = isinstance(data, xr.DataArray)
     if is_array:
         noted = data.assign_attrs(dimension=request["dimension"]) if request["dimension"] else data
-        worker.write_array(folder / "in", noted)
+        try:
+            worker.write_array(folder / "in", noted)
+        except ValueError as error:
+            raise _failed("The cube's values are neither numbers nor texts nor times.") from error
     document = dict(request) | {"array": is_array, "value": None if is_array else data}
-    (folder / "request.json").write_text(json.dumps(document))
+    try:
+        (folder / "request.json").write_text(json.dumps(document, default=_number))
+    except TypeError as error:
+        message = f"A {type(data).__name__} cannot be handed to the code; cubes, numbers, texts and lists can."
+        raise ProcessRefused(message, exception="UdfFailed") from error
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(value)
 
 
 def _tell(ended: Ended) -> None:
@@ -128,8 +144,12 @@ def _require_success(folder: Path, ended: Ended) -> None:
     if ended.exceeded:
         raise ProcessRefused(f"The code was stopped. {exceeded[ended.exceeded]}", exception="UdfLimit")
     # The code could write to its folder as it liked: a link or a pipe there would lead the engine elsewhere.
-    if not all(_is_plain(path) for path in folder.rglob("*")):
+    left = list(folder.rglob("*"))
+    if not all(_is_plain(path) for path in left):
         raise _failed("The code left something in its folder that is no plain file.")
+    if sum(path.stat().st_size for path in left) > limits.memory:
+        message = f"The code left more than the {spoken_size(limits.memory)} of memory that it may use."
+        raise ProcessRefused(message, exception="UdfLimit", hint=_MORE_MEMORY)
     if (folder / "error.json").exists():
         raise _told(folder / "error.json")
     if ended.code != 0 or not (folder / "out").is_dir():
@@ -156,7 +176,7 @@ def _told(path: Path) -> ProcessRefused:
         message = f"{told['type']}: {told['message']}" if told["message"] else told["type"]
     except _UNREADABLE:
         return _failed("The code did not end well, and spoiled the note of what went wrong.")
-    hint = "Raise the limit: --set sandbox.memory='8 GB'" if told["type"] == "MemoryError" else None
+    hint = _MORE_MEMORY if told["type"] == "MemoryError" else None
     return _failed(f"The code failed{where}: {message}", hint=hint)
 
 
@@ -181,8 +201,18 @@ def _shaped(result: Any, data: Any) -> Any:
         if data.dim in result.dims and result.sizes[data.dim] > 1:
             return Along(result.transpose(*data.data.dims), data.dim)
         return result.isel({data.dim: 0}, drop=True) if data.dim in result.dims else result
-    if isinstance(data, xr.DataArray) and set(result.dims) == set(data.dims) and result.shape != data.shape:
-        return result.transpose(*data.dims)
+    if not isinstance(data, xr.DataArray):
+        return result
+    same = set(result.dims) == set(data.dims)
+    return _labelled(result.transpose(*data.dims) if same else result, data)
+
+
+def _labelled(result: xr.DataArray, data: xr.DataArray) -> xr.DataArray:
+    """Return the result with labels that could not travel into the box: geometries, and times of other calendars."""
+    for name in result.dims:
+        if name in data.coords and name not in result.coords and result.sizes[name] == data.sizes[name]:
+            indexes = {name: data.xindexes[name]} if name in data.xindexes else {}
+            result = result.assign_coords(xr.Coordinates({name: data.coords[name].variable}, indexes))
     return result
 
 
@@ -201,15 +231,8 @@ def _code(udf: str) -> str:
 
 def _fetched(address: str) -> str:
     try:
-        with httpx2.stream("GET", address, timeout=_FETCH_SECONDS, follow_redirects=True) as answer:
-            answer.raise_for_status()
-            code = b""
-            for piece in answer.iter_bytes():
-                code += piece
-                if len(code) > _CODE_BYTES:
-                    raise ProcessRefused(
-                        f"What lies at {address} is no code: it is too long.", exception="FileNotFound"
-                    )
-    except httpx2.HTTPError as error:
-        raise ProcessRefused(f"The code at {address} cannot be fetched: {error}.", exception="FileNotFound") from error
-    return code.decode(errors="replace")
+        with Web(_FETCH_SECONDS) as web, web.stream("GET", address) as answer:
+            return b"".join(web.pieces(answer, _CODE_BYTES)).decode(errors="replace")
+    except (NotFound, Denied, InvalidInput, StoreUnavailable) as error:
+        message = f"The code at {address} cannot be fetched: {error.message}"
+        raise ProcessRefused(message, exception="FileNotFound", hint=error.hint) from error

@@ -19,6 +19,8 @@ from gemel.core.tiling._reach import is_view
 from gemel.core.tiling._region import views_only
 from gemel.core.tiling._sketch import run
 
+_FOREIGN = frozenset({"run_udf"})
+
 
 @dataclass(frozen=True)
 class StageEstimate:
@@ -140,6 +142,9 @@ class _Estimator:
         ground = self.ground(self.value)
         if views_only(step, ground):
             return ground.compute(step, ground.load)
+        if _runs_foreign_code(step):
+            self.unknown.append(step.id)
+            return _Unknown(step.id)
         try:
             return self._sized(stage_of(step, ground), ground)
         except _Unknown as reason:
@@ -193,6 +198,17 @@ def _roots(plan: Plan) -> Iterator[str]:
         needed = name in outputs or any(plan.steps[consumer].process.durable for consumer in plan.consumers[name])
         if needed and not step.process.durable and step.sources:
             yield name
+
+
+def _runs_foreign_code(step: PlannedStep) -> bool:
+    """Return whether trying a step would start people's own code, which is done in a run and nowhere else."""
+    return step.process.id in _FOREIGN or _calls_foreign_code(step.arguments)
+
+
+def _calls_foreign_code(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return value.get("process_id") in _FOREIGN or any(map(_calls_foreign_code, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_calls_foreign_code, value))
 
 
 def _tried(stage: Stage, ground: Ground) -> Any:

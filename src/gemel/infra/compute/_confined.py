@@ -37,6 +37,7 @@ _SYSTEM: tuple[str, ...] = (
 _SYSTEM += ("/etc/ssl", "/etc/localtime", "/etc/fonts")
 _NAMES = ("/etc/resolv.conf", "/etc/hosts")
 _SCRATCH_BYTES = 64_000_000  # of /tmp inside, which takes memory
+_ENTRY_BYTES = 4096  # what a file takes however little is in it, so that their number is limited too
 INSIDE = Path("/box")  # where the program's own folder appears
 
 
@@ -233,7 +234,7 @@ def _listen(process: subprocess.Popen[bytes], box: Box, stopped: Callable[[], bo
 
 def _size(folder: Path) -> int:
     with contextlib.suppress(OSError):
-        return sum(path.lstat().st_size for path in folder.rglob("*"))
+        return sum(path.lstat().st_size + _ENTRY_BYTES for path in folder.rglob("*"))
     return 0  # a file that came and went while it was looked at
 
 

@@ -81,8 +81,15 @@ def run_cwl(
     documents = [str(tool.resolve()), str(INSIDE / "job.json")]
     ended = run_confined([*_cwltool(given), *_PLACES, *documents], box, stopped=stopped)
     _require_success(tool, ended, allowed)
-    outputs = json.loads(ended.output)
-    return CwlResult(_outside(outputs, folder), ended.errors, network, ended.level)
+    return CwlResult(_outside(_object(tool, ended), folder), ended.errors, network, ended.level)
+
+
+def _object(tool: Path, ended: Ended) -> dict[str, Any]:
+    try:
+        return dict(json.loads(ended.output))
+    except (ValueError, TypeError, RecursionError) as error:
+        hint = "What it prints is limited to 64 kB: hand out files."
+        raise InvalidInput(f"The outputs of '{tool.name}' cannot be read.", hint=hint) from error
 
 
 def _cwltool(inputs: Sequence[Path] = ()) -> list[str]:
@@ -201,8 +208,11 @@ def _local(location: str) -> str | None:
 def _outside(outputs: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the output object with the places of its files as they are outside of the box."""
     for item in _file_objects(outputs):
-        place = _local(str(item.get("location") or item.get("path") or ""))
-        if place is not None and place.startswith(f"{INSIDE}/"):
-            path = folder / os.path.relpath(place, INSIDE)
-            item.update(path=str(path), location=path.as_uri())
+        told = str(item.get("location") or item.get("path") or "")
+        place = _local(told) or told
+        path = folder / os.path.relpath(place, INSIDE) if place.startswith(f"{INSIDE}/") else Path(place)
+        # What tells of its outputs ran beside the tool, so its word is not enough.
+        if not path.resolve().is_relative_to(folder.resolve()) or not path.exists():
+            raise InvalidInput(f"The tool handed out '{told[:200]}', which is no file of its own.")
+        item.update(path=str(path), location=path.as_uri())
     return outputs

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,38 +22,9 @@ from xarray.core import indexing
 from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
 from zarr.storage import LocalStore
 
-from gemel.base.errors import InvalidInput, NotFound
+from gemel.base.errors import InvalidInput
 
-_DIMENSIONS_V2 = "_ARRAY_DIMENSIONS"
 _COMPRESSORS: tuple[tuple[type[Any], type[Codec]], ...] = ((ZstdCodec, Zstd), (BloscCodec, Blosc), (GzipCodec, GZip))
-
-
-def open_zarr(path: Path) -> xr.Dataset:
-    """Return the group or array at `path` as a dataset by CF rules; values are read when they are used.
-
-    Raises:
-        NotFound: There is no Zarr store.
-        InvalidInput: It cannot be read.
-    """
-    try:
-        found = zarr.open(LocalStore(path, read_only=True), mode="r")
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no Zarr store at '{path.name}'.", path=str(path)) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"The Zarr store '{path.name}' cannot be read: {error}.") from error
-    arrays = dict(found.arrays()) if isinstance(found, zarr.Group) else {path.stem or "value": found}
-    dataset = xr.Dataset({name: _variable(name, array) for name, array in arrays.items()}, attrs=dict(found.attrs))
-    coordinates = {name for name, item in dataset.variables.items() if _is_coordinate(str(name), item, dataset)}
-    return xr.decode_cf(dataset.set_coords(sorted(map(str, coordinates))))
-
-
-def _variable(name: str, array: zarr.Array[Any]) -> xr.Variable:
-    attributes = dict(array.attrs)
-    named: Any = getattr(array.metadata, "dimension_names", None) or attributes.pop(_DIMENSIONS_V2, None) or [None]
-    dimensions = [f"{name}_{position}" for position in range(array.ndim)] if None in named else list(named)
-    if array.metadata.zarr_format == 2 and array.fill_value is not None:
-        attributes.setdefault("_FillValue", array.fill_value)
-    return lazy_variable(array, tuple(dimensions), attributes)
 
 
 def lazy_variable(
@@ -71,13 +41,6 @@ def lazy_variable(
     return variable
 
 
-def _is_coordinate(name: str, variable: xr.Variable, dataset: xr.Dataset) -> bool:
-    return name in variable.dims or any(
-        name in str(other.attrs.get("coordinates", "")).split() or name == other.attrs.get("grid_mapping")
-        for other in dataset.variables.values()
-    )
-
-
 class _ZarrArray(BackendArray):
     def __init__(self, array: zarr.Array[Any]) -> None:
         self.shape = array.shape
@@ -91,12 +54,18 @@ class _ZarrArray(BackendArray):
     def _read(self, key: tuple[int | slice, ...]) -> Any:
         spans = [_span(item, size) for item, size in zip(key, self.shape, strict=True)]
         if self._decode is None or None in spans or not self.shape:
-            return self._array[key]
+            return self._by_zarr(key)
         wanted = [span for span in spans if span is not None]
         result = np.empty([stop - start for start, stop in wanted], self.dtype)
         for chunk, inside, outside in _covering(wanted, self._array.chunks):
             self._fill(result[outside], chunk, inside)
         return result.reshape(_shape(key, result.shape))
+
+    def _by_zarr(self, key: tuple[int | slice, ...]) -> Any:
+        try:
+            return self._array[key]
+        except (RuntimeError, ValueError, OSError) as error:
+            raise InvalidInput(f"A chunk of '{self._array.basename}' is damaged: {error}.") from error
 
     def _fill(self, target: np.ndarray[Any, Any], chunk: tuple[int, ...], inside: tuple[slice, ...]) -> None:
         store = self._array.store

@@ -72,6 +72,9 @@ def lonlat_box(cube: xr.DataArray) -> list[float] | None:
     """Return west, south, east, north of a cube in longitude and latitude, or None when that is not known."""
     crs = crs_of(cube)
     bounds = _edges(cube)
+    if bounds is None:
+        # A curvilinear grid or a list of places: longitudes and latitudes lie beside its dimensions.
+        bounds, crs = _beside(cube), parsed_crs(4326)
     if crs is None or bounds is None:
         return None
     try:
@@ -120,6 +123,18 @@ def _label_edges(cube: xr.DataArray) -> tuple[float, float, float, float] | None
     if columns.dtype.kind not in "iuf" or rows.dtype.kind not in "iuf" or not columns.size or not rows.size:
         return None
     return float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())
+
+
+def _beside(cube: xr.DataArray) -> tuple[float, float, float, float] | None:
+    found: dict[str, xr.DataArray] = {}
+    for item in cube.coords.values():
+        name = str(item.attrs.get("standard_name"))
+        if name in ("longitude", "latitude") and item.ndim and item.dtype.kind in "iuf" and item.size:
+            found[name] = item
+    if len(found) < 2:
+        return None
+    lon, lat = (found[name].values[np.isfinite(found[name].values)] for name in ("longitude", "latitude"))
+    return (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())) if lon.size and lat.size else None
 
 
 def _dimension(cube: xr.DataArray, dim: str) -> dict[str, Any]:

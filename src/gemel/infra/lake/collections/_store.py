@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -20,6 +20,7 @@ from gemel.infra.lake.collections._assets import data_assets
 from gemel.infra.lake.collections._describe import described
 from gemel.infra.lake.collections._open import Wanted, open_collection
 from gemel.infra.lake.formats import format_named, format_of_file
+from gemel.infra.lake.formats._values import as_cube
 from gemel.infra.lake.formats._zarr import write_store
 
 _ID = re.compile(r"[\w\-.~/]+")  # what the openEO specification allows of a collection's id
@@ -72,7 +73,14 @@ class Collections:
         """
         self._add(collection, items, None)
 
-    def add_dataset(self, id: str, data: Path | str | xr.DataArray | xr.Dataset, **metadata: Any) -> dict[str, Any]:
+    def add_dataset(
+        self,
+        id: str,
+        data: Path | str | xr.DataArray | xr.Dataset,
+        *,
+        variables: Sequence[str] | None = None,
+        **metadata: Any,
+    ) -> dict[str, Any]:
         """Return the STAC Collection made of one file or array, after it was put into the lake.
 
         A file (NetCDF, Zarr, GeoTIFF, GRIB) outside of the lake stays where it is and is linked; an array is written as Zarr.
@@ -80,6 +88,7 @@ class Collections:
         Args:
             id: Of the collection.
             data: The file, or the cube.
+            variables: Those of a NetCDF or Zarr file, or of a dataset, that make the cube; default all.
             **metadata: Members of the Collection: `title`, `description`, `license`, `keywords`, `providers`, ...
 
         Raises:
@@ -88,14 +97,14 @@ class Collections:
             Conflict: There is a collection of that id.
         """
         if isinstance(data, (xr.DataArray, xr.Dataset)):
-            return self._add_array(id, data, metadata)
+            return self._add_array(id, _chosen(data, variables), metadata)
         path = Path(data).expanduser().absolute()
         if not path.exists():
             raise NotFound(f"There is no file '{data}'.", path=str(data))
         format = format_named("Zarr") if path.is_dir() else format_of_file(path)
         if format is None:
             raise InvalidInput(f"The format of '{path.name}' is not known.", hint="NetCDF, Zarr, GeoTIFF or GRIB.")
-        cube = format.read(path)
+        cube = format.read(path, {} if variables is None else {"variables": list(variables)})
         if not isinstance(cube, xr.DataArray):
             raise InvalidInput(f"'{path.name}' holds a table, which is no data cube.")
         document = described(id, cube, f"data/{path.name}", format, metadata)
@@ -172,7 +181,7 @@ class Collections:
 
     def _add_array(self, id: str, data: xr.DataArray | xr.Dataset, metadata: Mapping[str, Any]) -> dict[str, Any]:
         name = "cube.zarr"
-        cube = data if isinstance(data, xr.DataArray) else data.to_dataarray("bands")
+        cube = data if isinstance(data, xr.DataArray) else as_cube(data, "A collection")
         document = described(id, cube, f"data/{name}", format_named("Zarr"), metadata)
         options = {"compression": "zstd", "level": 3, "bands_as_variables": True, "chunks": None}
         self._add(document, (), lambda folder: write_store(data, folder / name, options))
@@ -197,6 +206,16 @@ class Collections:
             _renamed(staging, target, str(collection["id"]))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _chosen(data: xr.DataArray | xr.Dataset, variables: Sequence[str] | None) -> xr.DataArray | xr.Dataset:
+    if variables is None or isinstance(data, xr.DataArray):
+        return data
+    missing = [name for name in variables if name not in data.data_vars]
+    if missing:
+        hint = did_you_mean(missing[0], map(str, data.data_vars)) or None
+        raise InvalidInput(f"There is no variable '{missing[0]}' in the dataset.", hint=hint)
+    return data[list(variables)]
 
 
 def _renamed(staging: Path, target: Path, id: str) -> None:

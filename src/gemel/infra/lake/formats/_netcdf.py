@@ -14,8 +14,9 @@ from gemel.base.plugins import require
 from gemel.infra.lake._axes import crs_of, geometry_dim
 from gemel.infra.lake._blocks import chunk_sizes, regions
 from gemel.infra.lake._guard import check_hdf5, check_sizes
+from gemel.infra.lake._lazy import Window, lazy_variable
 from gemel.infra.lake.formats._cf import CONVENTIONS, Layout, clean_attributes, layout, restored, time_encoding
-from gemel.infra.lake.formats._format import Format, Options, cube_empty, unreadable, unsuitable
+from gemel.infra.lake.formats._format import Format, Options, cube_empty, reading, unreadable, unsuitable
 from gemel.infra.lake.formats._values import as_cube, kind_of
 
 _NAME = "netCDF"
@@ -108,7 +109,26 @@ def _read(path: Path, options: Options) -> Any:
     dataset = open_netcdf(path)
     if _CONTAINER in dataset.variables:
         return _read_vector(dataset)
-    return restored(dataset, _NAME, options["variables"])
+    return restored(_watched(dataset, path), _NAME, options["variables"])
+
+
+def _watched(dataset: xr.Dataset, path: Path) -> xr.Dataset:
+    """Return the dataset with variables that name the file when it turns out to be damaged where they are read."""
+    lazy = {name: item for name, item in dataset.variables.items() if item.ndim and name not in dataset.indexes}
+    watched = {name: _watched_variable(item, path) for name, item in lazy.items()}
+    coords = {name: item for name, item in watched.items() if name in dataset.coords}
+    return dataset.assign({name: item for name, item in watched.items() if name not in coords}).assign_coords(coords)
+
+
+def _watched_variable(variable: xr.Variable, path: Path) -> xr.Variable:
+    def read(window: Window) -> np.ndarray[Any, Any]:
+        with reading(_NAME, path):
+            values: np.ndarray[Any, Any] = variable[window].values
+        return values
+
+    found = lazy_variable([*map(str, variable.dims)], variable.shape, variable.dtype, read, attrs=variable.attrs)
+    found.encoding = variable.encoding
+    return found
 
 
 def open_netcdf(path: Path) -> xr.Dataset:

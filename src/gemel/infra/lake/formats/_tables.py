@@ -72,6 +72,8 @@ def _write_parquet(value: Any, path: Path, options: Options) -> list[Path]:
     arrow, parquet = require("pyarrow", extra="data"), require("pyarrow.parquet", extra="data")
     dim = geometry_dim(value) if isinstance(value, xr.DataArray) else None
     notes: dict[bytes, bytes] = {}
+    if isinstance(value, (xr.DataArray, xr.Dataset)):
+        _require_calendar(value)
     if isinstance(value, xr.DataArray):
         notes[_NOTE] = json.dumps(description(value)).encode()
     if dim is not None:
@@ -92,6 +94,16 @@ def _write_parquet(value: Any, path: Path, options: Options) -> list[Path]:
         if writer is not None:
             writer.close()
     return [path]
+
+
+def _require_calendar(value: xr.DataArray | xr.Dataset) -> None:
+    for name, item in value.coords.items():
+        if item.dtype.kind == "O" and is_temporal(item):
+            calendar = item.values.flat[0].calendar
+            hint = (
+                'Bring it to the standard calendar: harmonise with calendar "standard". CSV, netCDF and Zarr keep it.'
+            )
+            raise unsuitable(_PARQUET, f"'{name}' is in the calendar '{calendar}', for which it has no type", hint)
 
 
 def _with_units(schema: Any, units: dict[str, str], notes: dict[bytes, bytes]) -> Any:
