@@ -1,5 +1,6 @@
 #!/bin/sh
-# Debian packages that the tests use: a browser, a database server, the OpenMP runtime, a font.
+# Debian packages that the tests use: a browser, a database server, the OpenMP runtime, a font, the box around foreign
+# code, an ecFlow server, and the engine for expressions in CWL documents.
 # Installed when we may; otherwise the tests that need them say what is missing.
 set -eu
 missing=""
@@ -7,6 +8,10 @@ command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 ldconfig -p 2>/dev/null | grep -q libgomp.so.1 || missing="$missing libgomp1"
 [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
+command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
+command -v ecflow_server >/dev/null 2>&1 || missing="$missing ecflow-server"
+command -v ecflow_client >/dev/null 2>&1 || missing="$missing ecflow-client"
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Installing$missing ..."

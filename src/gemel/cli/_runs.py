@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gemel.cli._open import opened
 from gemel.cli._root import EXIT_CODES, Session
 from gemel.cli._speech import StepTeller, emit, err, json_option, out, parse_settings, table
 from gemel.infra.lake import ContentStore
-from gemel.sdk import Client, RunHandle
+from gemel.sdk import RunHandle
 
 _set_option = click.option(
     "--set",
@@ -54,9 +55,7 @@ def run(session: Session, /, twin: str, graph: str | None, save: str | None, as_
             handle = client.run_graph(_read_graph(twin), **given)
         else:
             handle = client.twins[twin].run(graph, **given)
-        _follow(client, handle, as_json, save)
-        if save and twin.endswith(".cwl") and not session.url:
-            _save_files(session, handle, Path(save))
+        _follow(session, handle, as_json, save)
 
 
 @click.command(epilog="Example:  gemel whatif earlywarning --set rain=1.3 --set temperature='2 K'")
@@ -69,7 +68,7 @@ def whatif(session: Session, twin: str, values: tuple[str, ...], save: str | Non
     """Ask TWIN what would follow if these parameters were so."""
     with opened(session) as client:
         handle = client.twins[twin].whatif(**parse_settings(values))
-        _follow(client, handle, as_json, save)
+        _follow(session, handle, as_json, save)
 
 
 @click.command(epilog="Example:  gemel watch run-01jd…")
@@ -79,7 +78,7 @@ def whatif(session: Session, twin: str, values: tuple[str, ...], save: str | Non
 def watch(session: Session, run_id: str, as_json: bool) -> None:
     """Follow a run until it ends."""
     with opened(session) as client:
-        _follow(client, client.run(run_id), as_json, None)
+        _follow(session, client.run(run_id), as_json, None)
 
 
 @click.command(epilog="Example:  gemel runs --twin earlywarning --state failed")
@@ -164,7 +163,7 @@ def _read_graph(name: str) -> dict[str, Any]:
     return document
 
 
-def _follow(client: Client, handle: RunHandle, as_json: bool, save: str | None) -> None:
+def _follow(session: Session, handle: RunHandle, as_json: bool, save: str | None) -> None:
     teller = StepTeller(quiet=as_json)
     try:
         handle.watch(teller)
@@ -172,9 +171,9 @@ def _follow(client: Client, handle: RunHandle, as_json: bool, save: str | None) 
         handle.cancel()
         raise
     document = handle.document
-    saved = _save(handle, save) if save else []
+    saved = [str(path) for path in _save(session, handle, Path(save))] if save else []
     if as_json:
-        emit(document)
+        emit(document | ({"saved": saved} if save else {}))
     else:
         _print_run(document)
         _print_views(handle.views())
@@ -184,20 +183,34 @@ def _follow(client: Client, handle: RunHandle, as_json: bool, save: str | None) 
         raise SystemExit(EXIT_CODES["check failed"])
 
 
-def _save(handle: RunHandle, folder: str) -> list[str]:
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    suffixes = {"netcdf": ".nc", "json": ".json"}
-    outputs = {output["name"]: output["format"] for output in handle.document["outputs"]}
-    return [str(result.save(target / f"{name}{suffixes[outputs[name]]}")) for name, result in handle.outputs.items()]
-
-
-def _save_files(session: Session, handle: RunHandle, folder: Path) -> None:
-    store = ContentStore(load_settings(assignments=session.assignments).home / "results")
+def _save(session: Session, handle: RunHandle, folder: Path) -> Iterator[Path]:
+    """Write the outputs into a folder, with the files that they speak of, and yield each path."""
+    folder.mkdir(parents=True, exist_ok=True)
     formats = {output["name"]: output["format"] for output in handle.document["outputs"]}
-    documents = [item.to_json() for name, item in handle.outputs.items() if formats[name] == "json"]
-    for file in kept_files(documents):
-        shutil.copyfile(store.path(file["gemel:digest"]), folder / Path(file["basename"]).name)
+    for name, result in handle.outputs.items():
+        if formats[name] == "netcdf":
+            yield result.save(folder / f"{name}.nc")
+            continue
+        value = result.to_json()
+        files = list(kept_files(value))
+        # A result of save_result speaks of its files by their names: the two lie side by side, apart from other outputs'.
+        place = folder / name if files and len(formats) > 1 else folder
+        place.mkdir(exist_ok=True)
+        is_item = isinstance(value, dict) and "stac_version" in value
+        yield result.save(place / f"{name}{'.stac' if is_item else ''}.json")
+        yield from _save_files(session, files, place)
+
+
+def _save_files(session: Session, files: list[dict[str, Any]], folder: Path) -> Iterator[Path]:
+    if files and session.url:
+        err.print(f"The files of the result stay with the engine at {session.url}; its openEO API hands them out.")
+        return
+    store = ContentStore(load_settings(assignments=session.assignments).home / "results")
+    for file in files:
+        target = folder / Path(file.get("basename") or file["href"]).name
+        part = target.with_name(f".{target.name}.part")
+        shutil.copyfile(store.path(file["gemel:digest"]), part)
+        yield part.replace(target)
 
 
 def _print_run(document: dict[str, Any]) -> None:

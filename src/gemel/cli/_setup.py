@@ -17,7 +17,15 @@ from gemel.base.plugins import GROUPS
 from gemel.base.plugins import plugins as group_of
 from gemel.cli._root import EXIT_CODES, Session
 from gemel.cli._speech import emit, json_option, out, table
+from gemel.infra.compute import confinement
 from gemel.infra.store import open_store
+
+_OPTIONAL = (
+    ("rasterio", "data", "GeoTIFF, warping"),
+    ("xvec", "data", "vector cubes"),
+    ("cwltool", "cwl", "CWL tools"),
+    ("pg8000", "postgres", "journal on PostgreSQL"),
+)
 
 
 @click.group()
@@ -80,7 +88,10 @@ def _examine(session: Session) -> Iterator[dict[str, Any]]:
     broken = [status for name in GROUPS for status in group_of(name).status() if not status.healthy]
     state = "all load" if not broken else ", ".join(f"{status.group}/{status.name}" for status in broken)
     yield _item("plugins", not broken, state, "gemel plugins", needed=False)
-    for module, extra, purpose in (("pg8000", "postgres", "journal on PostgreSQL"),):
+    confined = confinement() == "bubblewrap"
+    remedy = "apt install bubblewrap"
+    yield _item("box for foreign code", confined, "bubblewrap" if confined else "refused", remedy, needed=False)
+    for module, extra, purpose in _OPTIONAL:
         there = importlib.util.find_spec(module) is not None
         yield _item(purpose, there, "installed" if there else "absent", f"pip install 'gemel[{extra}]'", needed=False)
 

@@ -211,7 +211,12 @@ def test_the_estimate_tells_shape_tiles_memory_and_bytes(stored, tmp_path):
     (stage,) = ground.estimate().stages
     wanted = _eager(_CHAIN, stored)
     assert stage.shape == {str(name): size for name, size in wanted.sizes.items()}
-    assert stage.reads == _DAYS * _ROWS * _COLUMNS * 4
+    # Chunks of 16 rows and columns are decoded once for each tile that they touch.
+    rows = [
+        {row // 16 for row in range(top, min(top + stage.tile["y"], _ROWS))} for top in range(0, _ROWS, stage.tile["y"])
+    ]
+    assert stage.tile["x"] % 16 == 0
+    assert stage.reads == _DAYS * _ROWS * _COLUMNS * 4 * sum(map(len, rows)) // (_ROWS // 16)
     assert 0 < stage.peak <= 8_000_000
     assert stage.tiles > 1
     assert 0 < stage.stored < 1.2 * stage.reads

@@ -32,6 +32,9 @@ def collocate(
         UnitMismatch: The two measure different things.
     """
     mesh = mesh_of(stations)
+    if mesh.kind != "cells":
+        message = f"The stations lie on a grid of {' and '.join(mesh.dims)}, and not along one dimension."
+        raise InvalidInput(message, hint="regrid brings one grid onto another.")
     # Stations are points; the method decides between cells of the grid, and only centres of stations count.
     points = Mesh("cells", mesh.centres[0], mesh.centres[1], (str(mesh.dims[0]),), _along(stations, mesh.dims[0]))
     found = regrid(grid, points, "nearest" if method == "conservative" else method)

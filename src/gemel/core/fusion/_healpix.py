@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -24,15 +24,18 @@ def healpix_mesh(nside: int, order: Order = "nested") -> Mesh:
         order: How cells are numbered.
 
     Raises:
-        InvalidInput: `nside` is no power of two.
+        InvalidInput: `nside` is no power of two, or there is no such order.
         DoesNotFit: The cells would be too many for the memory that may be used.
 
     >>> mesh = healpix_mesh(4)
     >>> mesh.size, mesh.corners.shape
     (192, (192, 4, 2))
     """
-    if nside < 1 or nside & (nside - 1):
+    if order not in get_args(Order):
+        raise InvalidInput(f"HEALPix knows no order '{order}'.", hint="nested or ring.")
+    if nside < 1 or int(nside) != nside or int(nside) & (int(nside) - 1):
         raise InvalidInput(f"A HEALPix grid cannot have nside = {nside}.", hint="Use a power of two, like 64.")
+    nside = int(nside)
     require_room(12.0 * nside**2)
     face, x, y = _faces(nside)
     if order == "ring":

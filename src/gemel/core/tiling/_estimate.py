@@ -18,6 +18,7 @@ from gemel.core.tiling._evaluate import Stage, stage_of
 from gemel.core.tiling._reach import is_view
 from gemel.core.tiling._region import views_only
 from gemel.core.tiling._sketch import run
+from gemel.core.tiling._tiles import Tiling
 
 _FOREIGN = frozenset({"run_udf"})
 
@@ -34,8 +35,8 @@ class StageEstimate:
         tile: Cells of a tile along each dimension that is cut; empty when all is computed in one go.
         tiles: Number of tiles.
         peak: Bytes of memory needed at once.
-        reads: Bytes that are read, uncompressed.
-        stored: The same as stored, where the files tell; else None.
+        reads: Bytes that are decoded; chunks that lie in several tiles count as often.
+        stored: Bytes of the chunks as stored, where the files tell; else None.
     """
 
     node: str
@@ -256,14 +257,30 @@ def _stage_estimate(stage: Stage, result: Any) -> StageEstimate:
         tile=dict(tiling.sizes) if tiling else {},
         tiles=tiling.count if tiling else 1,
         peak=tiling.peak if tiling else 2 * size + made,
-        reads=sum(int(cube.nbytes) for cube in lazy),
-        stored=_stored(lazy),
+        reads=sum(int(cube.nbytes * _repeated(cube, tiling)) for cube in lazy),
+        stored=_stored(lazy, tiling),
     )
 
 
-def _stored(cubes: list[xr.DataArray]) -> int | None:
+def _repeated(cube: xr.DataArray, tiling: Tiling | None) -> float:
+    """Return how often the average stored chunk is decoded: more than once where tiles are smaller than chunks."""
+    chunks = cube.encoding.get("preferred_chunks", {})
+    times = 1.0
+    for name, tile in (tiling.sizes if tiling else {}).items():
+        chunk, length = int(chunks.get(name, 0)), int(cube.sizes.get(name, 0))
+        if chunk and length:
+            starts = np.arange(0, length, tile)
+            stops = np.minimum(starts + tile, length)
+            touched = (np.ceil(stops / chunk) - starts // chunk).sum()
+            times *= float(touched) / math.ceil(length / chunk)
+    return times
+
+
+def _stored(cubes: list[xr.DataArray], tiling: Tiling | None) -> int | None:
     known = [_stored_part(cube) for cube in cubes]
-    return sum(size for size in known if size is not None) if known and None not in known else None
+    if not known or None in known:
+        return None
+    return sum(int(size * _repeated(cube, tiling)) for cube, size in zip(cubes, known, strict=True) if size is not None)
 
 
 def _stored_part(cube: xr.DataArray) -> int | None:

@@ -103,6 +103,15 @@ def within_interval(cube: xr.DataArray, interval: Interval | None) -> xr.DataArr
     return cube
 
 
+def in_order(cube: xr.DataArray) -> xr.DataArray:
+    """Return the cube with its instants one after the other, in whatever order the file has them."""
+    for dim in [dim for dim in cube.dims if dim in cube.coords and is_temporal(cube[dim])]:
+        labels = cube[dim].values
+        if not bool(np.all(labels[1:] >= labels[:-1])):
+            cube = cube.isel({dim: np.argsort(labels, kind="stable")})
+    return cube
+
+
 def with_bands(cube: xr.DataArray, wanted: Sequence[str] | None, common: Mapping[str, Sequence[str]]) -> xr.DataArray:
     """Return the bands that are wanted, in that order.
 

@@ -17,7 +17,7 @@ from gemel.infra.lake._grid import grid_from_transform
 from gemel.infra.lake._lazy import joined, stacked
 from gemel.infra.lake._places import Place
 from gemel.infra.lake._rasters import cell_type, grid_of_source, open_raster, raster_cube
-from gemel.infra.lake._select import chosen_bands, no_data, with_bands, within_area, within_interval
+from gemel.infra.lake._select import chosen_bands, in_order, no_data, with_bands, within_area, within_interval
 from gemel.infra.lake.collections._assets import (
     RASTERS,
     Asset,
@@ -69,7 +69,7 @@ class Wanted:
     def of(self, cube: xr.DataArray, documents: Sequence[Document]) -> xr.DataArray:
         """Return this part of a cube that `documents` describe."""
         banded = _with_facts(with_bands(cube, self.bands, common_names(documents)), documents)
-        return within_area(within_interval(banded, self.interval), self.area)
+        return within_area(in_order(within_interval(banded, self.interval)), self.area)
 
 
 def open_collection(

@@ -55,7 +55,9 @@ def as_cube(dataset: xr.Dataset, format: str) -> xr.DataArray:
     if len(names) == 1:
         return dataset[names[0]]
     if len({dataset[name].dims for name in names}) > 1:
-        raise unsuitable(format, "the dataset's variables have different dimensions", "Save them one by one.")
+        raise unsuitable(
+            format, "the dataset's variables have different dimensions", "Take those that belong together."
+        )
     cube = dataset.to_dataarray("bands")
     units = [str(dataset[name].attrs.get("units", "")) for name in names]
     return with_band_units(cube, "bands", units)
