@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench._cubes import beyond_memory, climatology
+from bench._cubes import beyond_memory, climatology, monthly_means
 from bench._planning import planning, validation
 from bench._regrid import regridding
 from bench._startup import packages, startup
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "steps": steps,
     "validation": validation,
     "climatology": climatology,
+    "monthly-means": monthly_means,
     "beyond-memory": beyond_memory,
     "regridding": regridding,
 }

@@ -7,18 +7,32 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import zarr
 
+from bench._environment import BUILD, python_with, version_in
 from bench._report import progress, report
 
-BUILD = Path(__file__).parent.parent / "build"
 ROUNDS = 5
 SHAPE, CHUNKS = (2920, 256, 384), (365, 128, 128)
 _LIMIT = 2_000_000_000
+# What its extra `implementations` asks for, without gdal, which it does not import and which does not build here.
+_OPENEO_DASK = ["openeo", "openeo-pg-parser-networkx>=2026.3", "xarray", "zarr", "dask[array,distributed,dataframe]"]
+_OPENEO_DASK += [
+    "flox",
+    "xvec",
+    "rioxarray",
+    "geopandas",
+    "odc-stac",
+    "pystac-client",
+    "planetary-computer",
+    "stackstac",
+]
+_OPENEO_DASK += ["scipy", "xgboost", "joblib", "dask-geopandas", "stac-validator"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +48,7 @@ class Round:
 class Contender:
     """A process that does the work once for each line it is sent."""
 
-    def __init__(self, way: str, path: Path, memory: str = "") -> None:
-        command = [sys.executable, "-m", "bench._run_cube", way, str(path), memory]
+    def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=BUILD.parent
         )
@@ -59,19 +72,15 @@ class Contender:
         self._process.wait()
 
 
+def _ours(way: str, path: Path, memory: str = "") -> Contender:
+    return Contender([sys.executable, "-m", "bench._run_cube", way, str(path), memory])
+
+
 def climatology() -> None:
     """Measure processor time in interleaved rounds; the first round of each, which compiles and warms up, does not count."""
     path = stored_cube()
-    contenders = {way: Contender(way, path) for way in ("gemel", "numpy", "xarray", "decode")}
-    rounds: dict[str, list[Round]] = {way: [] for way in contenders}
-    for number in range(ROUNDS + 1):
-        progress(f"climatology: round {number} of {ROUNDS}")
-        for way, contender in contenders.items():
-            taken = contender.round()
-            if number:
-                rounds[way].append(taken)
-    for contender in contenders.values():
-        contender.close()
+    contenders = {way: _ours(way, path) for way in ("gemel", "numpy", "xarray", "decode")}
+    rounds = _interleaved("climatology", contenders)
     sums = [statistics.median(item.total for item in rounds[way]) for way in ("gemel", "numpy", "xarray")]
     # Sums of 2.4 million float32 means: they agree to what float32 adds up to, or one of them did something else.
     assert max(sums) - min(sums) < 1e-4 * abs(sums[1]), sums
@@ -98,10 +107,36 @@ def climatology() -> None:
         )
 
 
+def monthly_means() -> None:
+    """Measure the one part of it that openeo-processes-dask can do, each in its own environment."""
+    path = stored_cube()
+    python = python_with("openeo-dask", _OPENEO_DASK, ["openeo-processes-dask>=2026.9"])
+    script = str(Path(__file__).with_name("_run_openeo_dask.py"))
+    contenders = {"gemel": _ours("gemel-month", path), "dask": Contender([str(python), script, str(path)])}
+    rounds = _interleaved("monthly means", contenders)
+    ours, peer = ([item.processor for item in rounds[way]] for way in contenders)
+    name = f"openeo-processes-dask {version_in(python, 'openeo-processes-dask')}"
+    wall = round(_wall(rounds["gemel"]) / _wall(rounds["dask"]), 3)
+    report("monthly-means", ours, peer, "s CPU", name, wall_ratio=wall)
+
+
+def _interleaved(what: str, contenders: dict[str, Contender]) -> dict[str, list[Round]]:
+    rounds: dict[str, list[Round]] = {way: [] for way in contenders}
+    for number in range(ROUNDS + 1):
+        progress(f"{what}: round {number} of {ROUNDS}")
+        for way, contender in contenders.items():
+            taken = contender.round()
+            if number:
+                rounds[way].append(taken)
+    for contender in contenders.values():
+        contender.close()
+    return rounds
+
+
 def beyond_memory() -> None:
     """Run the same chain on a cube of 10 GB with a limit of 2 GB; what counts is the peak of resident memory."""
     path = _large(stored_cube())
-    contender = Contender("gemel", path, "2 GB")
+    contender = _ours("gemel", path, "2 GB")
     progress("a cube of 10 GB within 2 GB")
     taken = contender.round()
     contender.close()
@@ -122,11 +157,11 @@ def beyond_memory() -> None:
 def stored_cube() -> Path:
     """Return the generated (synthetic) cube: daily values with a season and noise, 1.15 GB, made once."""
     path = BUILD / "cube.zarr"
-    if not (path / "done").exists():
+    if not path.with_suffix(".done").exists():
         shutil.rmtree(path, ignore_errors=True)
         progress("generating a cube of 1.15 GB")
         _generate(path)
-        (path / "done").touch()
+        path.with_suffix(".done").touch()
     return path
 
 
@@ -155,7 +190,7 @@ def _group(path: Path, shape: tuple[int, ...]) -> zarr.Group:
 def _large(small: Path) -> Path:
     """Return a cube nine times as large, whose chunks are links to those of the small one."""
     path = BUILD / "cube-large.zarr"
-    if not (path / "done").exists():
+    if not path.with_suffix(".done").exists():
         shutil.rmtree(path, ignore_errors=True)
         _group(path, (SHAPE[0], SHAPE[1] * 3, SHAPE[2] * 3))
         for chunk in (small / "t2m" / "c").rglob("*"):
@@ -166,7 +201,7 @@ def _large(small: Path) -> Path:
                         target = path / "t2m" / "c" / str(t) / str(row) / str(column)
                         target.parent.mkdir(parents=True, exist_ok=True)
                         os.link(chunk, target)
-        (path / "done").touch()
+        path.with_suffix(".done").touch()
     return path
 
 

@@ -70,7 +70,7 @@ def decode_only(path: Path) -> float:
 class Gemel:
     """A graph of standard processes, run by an engine as any other."""
 
-    def __init__(self, path: Path, memory: str) -> None:
+    def __init__(self, path: Path, memory: str, chain: str) -> None:
         from gemel.base.config import load_settings
         from gemel.core.engine import open_engine
         from gemel.infra.lake.collections import Collections
@@ -82,6 +82,7 @@ class Gemel:
         self._opened = open_engine(settings)
         self._engine = self._opened.__enter__()
         self._round = 0
+        self._chain = chain
 
     def __call__(self, _path: Path) -> float:
         """Return the sum of the result of a run that finds nothing of earlier rounds."""
@@ -89,13 +90,13 @@ class Gemel:
 
         self._round += 1
         graphs = self._engine.graphs
-        run = graphs.wait(graphs.start(Graph.from_json(_graph(self._round))))
+        run = graphs.wait(graphs.start(Graph.from_json(_graph(self._round, self._chain))))
         if run.state != "finished":
             raise RuntimeError(run.error)
         return float(graphs.output(run, "result"))
 
 
-def _graph(salt: int) -> dict[str, Any]:
+def _graph(salt: int, chain: str = "gemel") -> dict[str, Any]:
     def child(process: str) -> dict[str, Any]:
         node = {"process_id": process, "arguments": {"data": {"from_parameter": "data"}}, "result": True}
         return {"process_graph": {process: node}}
@@ -104,7 +105,7 @@ def _graph(salt: int) -> dict[str, Any]:
         return {"from_node": node}
 
     years = {"period": "month", "climatology_period": [2001, 2008]}
-    steps = {
+    steps: dict[str, tuple[str, dict[str, Any]]] = {
         "load": ("load_collection", {"id": "cube", "spatial_extent": None, "temporal_extent": None}),
         "normal": ("climatological_normal", {"data": of("load"), **years}),
         "anomaly": ("anomaly", {"data": of("load"), "normals": of("normal"), "period": "month"}),
@@ -116,6 +117,10 @@ def _graph(salt: int) -> dict[str, Any]:
         "salted": ("add", {"x": of("time"), "y": float(salt)}),
         "sum": ("subtract", {"x": of("salted"), "y": float(salt)}),
     }
+    if chain == "gemel-month":
+        steps["month"][1]["data"] = of("load")
+        steps["space"][1]["data"] = of("month")
+        steps = {name: step for name, step in steps.items() if name not in ("normal", "anomaly", "block")}
     nodes = {name: {"process_id": process, "arguments": arguments} for name, (process, arguments) in steps.items()}
     nodes["sum"]["result"] = True
     return {"process_graph": nodes}
@@ -128,7 +133,7 @@ def main(way: str, path: Path, memory: str) -> None:
         "xarray": xarray_flox,
         "decode": decode_only,
     }
-    work = ways[way] if way in ways else Gemel(path, memory)
+    work = ways[way] if way in ways else Gemel(path, memory, way)
     for _ in sys.stdin:
         processor, wall = time.process_time(), time.perf_counter()
         total = work(path)

@@ -31,13 +31,23 @@ def applied(cube: xr.DataArray, child: Callback, context: Any = None, **more: An
     bare = _bare(cube)
     try:
         result = child(x=bare, context=context, **more)
-        found = result if is_cells(result) else xr.full_like(bare, _number(result), dtype=_kind_of(result))
+        found = (
+            _as_many(result, bare) if is_cells(result) else xr.full_like(bare, _number(result), dtype=_kind_of(result))
+        )
     except CellByCell:
         columns = [_plain(array.broadcast_like(bare).transpose(*bare.dims)) for array in more.values()]
         rows = zip(_plain(bare), *columns, strict=True)
         values = [child(**dict(zip(("x", *more), row, strict=True)), context=context) for row in rows]
         found = bare.copy(data=assembled(values).reshape(bare.shape))
     return described(found.transpose(*[dim for dim in cube.dims if dim in found.dims], ...), cube, child)
+
+
+def _as_many(result: xr.DataArray, cube: xr.DataArray) -> xr.DataArray:
+    if dict(result.sizes) == dict(cube.sizes):
+        return result
+    shapes = [" × ".join(f"{name} {size}" for name, size in item.sizes.items()) for item in (result, cube)]
+    message = f"The child process gave back {shapes[0] or 'a single value'} for the values of {shapes[1]}."
+    raise ProcessRefused(message, exception="DataCubePropertiesImmutable", hint="Reduce with reduce_dimension instead.")
 
 
 def reduced(cube: xr.DataArray, dim: str, child: Callback, context: Any = None) -> xr.DataArray:

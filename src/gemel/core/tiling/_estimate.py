@@ -52,7 +52,7 @@ class StageEstimate:
     def __str__(self) -> str:
         """Return the estimate as people read it."""
         shape = " × ".join(f"{name} {size}" for name, size in self.shape.items()) or "unknown until it runs"
-        how = f"{self.tiles} tiles of {' × '.join(f'{name} {size}' for name, size in self.tile.items())}"
+        how = f"{self.tiles} tile{'s' if self.tiles > 1 else ''} of {' × '.join(f'{name} {size}' for name, size in self.tile.items())}"
         cut = how if self.tile else "in one go"
         return (
             f"{' → '.join(self.steps)}: result {shape} ({self.dtype}), {cut}, "
