@@ -51,8 +51,9 @@ test: setup-dev system      ## everything, on real servers
 bench: setup-dev            ## each performance claim beside its peer or limit, one JSON object a line
 	$(BIN)/python -m bench
 
-evidence: setup             ## the figures in cards and documents, written to docs/evidence
+evidence: setup-dev             ## the figures in cards and documents, written to docs/evidence
 	$(BIN)/python docs/evidence/make_earlywarning.py
+	$(BIN)/python docs/evidence/make_processing.py
 
 pins: $(VENV)/bin/uv        ## resolve the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade pyproject.toml -o requirements/base.txt

@@ -12,9 +12,10 @@ import click
 from gemel.base.config import load_settings
 from gemel.base.errors import InvalidInput
 from gemel.cli._root import Session
+from gemel.cli._runs import read_graph
 from gemel.cli._speech import emit, json_option, out, parse_settings
-from gemel.core.engine import open_engine
-from gemel.core.graph import Registry, from_document, plan, require_valid, run_task
+from gemel.core.engine import Engine, open_engine
+from gemel.core.graph import Graph, Plan, Registry, from_document, plan, require_valid, run_task
 from gemel.core.twin import load_twin, resolve
 from gemel.faces import cwl, ecflow
 
@@ -31,15 +32,15 @@ _FACES = {"cwl": cwl, "ecflow": ecflow}
 @json_option
 @click.pass_obj
 def export(session: Session, /, twin: str, graph: str | None, folder: str, **options: Any) -> None:
-    """Write GRAPH of TWIN as a CWL 1.2 workflow or an ecFlow suite, and say what is lost on the way."""
+    """Write GRAPH of TWIN as a CWL 1.2 workflow or an ecFlow suite, and say what is lost on the way.
+
+    TWIN may be a file GRAPH.json with an openEO process graph.
+    """
     with open_engine(load_settings(assignments=session.assignments)) as engine:
-        found = engine.twin(twin)
-        chosen = found.graph(graph)
-        arguments = resolve(found, chosen, parse_settings(options["values"]))
-        require_valid(chosen, found.registry, arguments)
-        planned = plan(chosen, found.registry, arguments)
+        given = parse_settings(options["values"])
+        planned, name, place = _of_file(twin, given) if twin.endswith(".json") else _of_twin(engine, twin, graph, given)
     chosen_face = _FACES[options["face"]]
-    files = chosen_face.export(planned, chosen.id, Path(folder), tuple(shlex.split(options["command"])), found.folder)
+    files = chosen_face.export(planned, name, Path(folder), tuple(shlex.split(options["command"])), place)
     if options["as_json"]:
         emit({"files": [str(path) for path in files], "lost": list(chosen_face.LOST)})
         return
@@ -48,6 +49,20 @@ def export(session: Session, /, twin: str, graph: str | None, folder: str, **opt
     out.print("\nLost on the way:")
     for line in chosen_face.LOST:
         out.print(f"  · {line}", markup=False)
+
+
+def _of_twin(engine: Engine, twin: str, graph: str | None, given: dict[str, Any]) -> tuple[Plan, str, Path | None]:
+    found = engine.twin(twin)
+    chosen = found.graph(graph)
+    arguments = resolve(found, chosen, given)
+    require_valid(chosen, found.registry, arguments)
+    return plan(chosen, found.registry, arguments), chosen.id, found.folder
+
+
+def _of_file(name: str, given: dict[str, Any]) -> tuple[Plan, str, Path | None]:
+    chosen, registry = Graph.from_json(read_graph(name)), Registry()
+    require_valid(chosen, registry, given)
+    return plan(chosen, registry, given), chosen.id, None
 
 
 @click.command(epilog="Example:  gemel step plan.json runoff1 --folder values", hidden=True)

@@ -47,12 +47,12 @@ def run(session: Session, /, twin: str, graph: str | None, save: str | None, as_
     with opened(session) as client:
         given = parse_settings(options["values"])
         if options["estimate"]:
-            _tell_estimate(client.estimate_graph(_read_graph(twin), **given), as_json)
+            _tell_estimate(client.estimate_graph(read_graph(twin), **given), as_json)
             return
         if twin.endswith(".cwl"):
             handle = client.run_graph(cwl_graph(twin, graph))
         elif twin.endswith(".json"):
-            handle = client.run_graph(_read_graph(twin), **given)
+            handle = client.run_graph(read_graph(twin), **given)
         else:
             handle = client.twins[twin].run(graph, **given)
         _follow(session, handle, as_json, save)
@@ -139,7 +139,7 @@ def _tell_estimate(document: dict[str, Any], as_json: bool) -> None:
     for stage in document["stages"]:
         shape = " × ".join(f"{name} {size}" for name, size in stage["shape"].items()) or "known when it runs"
         tiles = " × ".join(f"{name} {size}" for name, size in stage["tile"].items())
-        how = f"{stage['tiles']} tiles of {tiles}" if tiles else "in one go"
+        how = f"{stage['tiles']} tile{'s' if stage['tiles'] > 1 else ''} of {tiles}" if tiles else "in one go"
         out.print(f"{' → '.join(stage['steps'])}", markup=False)
         out.print(f"  result {shape} {stage['dtype']}, {how}", markup=False)
         out.print(
@@ -151,7 +151,13 @@ def _tell_estimate(document: dict[str, Any], as_json: bool) -> None:
         out.print("Nothing in it is large: no step works on stored cubes.")
 
 
-def _read_graph(name: str) -> dict[str, Any]:
+def read_graph(name: str) -> dict[str, Any]:
+    """Return the process graph in a file.
+
+    Raises:
+        NotFound: There is no such file.
+        GraphInvalid: It holds none.
+    """
     try:
         document = json.loads(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
@@ -179,6 +185,8 @@ def _follow(session: Session, handle: RunHandle, as_json: bool, save: str | None
         _print_views(handle.views())
         for path in saved:
             out.print(f"Saved {path}")
+        if not save:
+            _tell_files(handle)
     if any(not check["passed"] for check in document["checks"]):
         raise SystemExit(EXIT_CODES["check failed"])
 
@@ -199,6 +207,21 @@ def _save(session: Session, handle: RunHandle, folder: Path) -> Iterator[Path]:
         is_item = isinstance(value, dict) and "stac_version" in value
         yield result.save(place / f"{name}{'.stac' if is_item else ''}.json")
         yield from _save_files(session, files, place)
+
+
+def _tell_files(handle: RunHandle) -> None:
+    """Say which files the results speak of, which nobody asked to have copied."""
+    if handle.document["twin"]:
+        return
+    values = [item.to_json() for item in handle.outputs.values() if item.name in _written(handle)]
+    names = [str(file.get("basename") or file["href"]) for value in values for file in kept_files(value)]
+    if names:
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        out.print(f"Files in the lake: {shown}. To have them: --save FOLDER", markup=False)
+
+
+def _written(handle: RunHandle) -> set[str]:
+    return {output["name"] for output in handle.document["outputs"] if output["format"] == "json"}
 
 
 def _save_files(session: Session, files: list[dict[str, Any]], folder: Path) -> Iterator[Path]:

@@ -56,9 +56,9 @@ def residuals(observed: xr.DataArray, modelled: xr.DataArray) -> xr.DataArray:
     for name in set(map(str, left.dims)) & set(map(str, right.dims)):
         if observed.sizes[name] and not left.sizes[name]:
             raise _nothing_in_common(name)
-    if left.dims and right.dims and not set(left.dims) & set(right.dims):
+    if _apart(left, right):
         shown = " and ".join(", ".join(map(str, cube.dims)) for cube in (left, right))
-        raise InvalidInput(f"Observation and model share no dimension: {shown}.", hint="regrid or collocate first.")
+        raise InvalidInput(f"Observation and model lie on different grids: {shown}.", hint="regrid or collocate first.")
     apart = left - right
     return apart.assign_attrs(
         {key: value for key, value in observed.attrs.items() if key in ("units", "gemel_dimension")}
@@ -70,6 +70,13 @@ def combined_error(observed: xr.DataArray, modelled: xr.DataArray) -> xr.DataArr
     """Return the standard error of a residual whose two parts err independently (JCGM 100:2008, equation 11a)."""
     left, right = xr.align(observed, in_unit(modelled, observed.attrs.get("units")), join="inner")
     return (left**2 + right**2) ** 0.5
+
+
+def _apart(left: xr.DataArray, right: xr.DataArray) -> bool:
+    """Return whether each has a place that the other does not know: every cell would meet every other one."""
+    only_left, only_right = set(left.dims) - set(right.dims), set(right.dims) - set(left.dims)
+    placed = [set(dimensions_of(cube, "spatial")) & only for cube, only in ((left, only_left), (right, only_right))]
+    return all(placed) or (not set(left.dims) & set(right.dims) and bool(left.dims and right.dims))
 
 
 def _nothing_in_common(name: str) -> Exception:

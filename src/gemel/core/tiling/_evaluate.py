@@ -14,7 +14,7 @@ from gemel.core.graph import Ground, PlannedStep, surroundings
 from gemel.core.tiling._reach import is_tiled
 from gemel.core.tiling._region import Cut, Region, compatible, cut_of, fused, grow, may_join, views_only
 from gemel.core.tiling._sketch import Sketch, sketch
-from gemel.core.tiling._stream import stream, whole
+from gemel.core.tiling._stream import Uneven, stream, whole
 from gemel.core.tiling._tiles import Tiling, choose
 
 _SMALL = 32_000_000  # bytes of cubes below which cutting them costs more than it saves
@@ -50,7 +50,12 @@ def evaluate(root: PlannedStep, ground: Ground) -> Any:
     stage = stage_of(root, ground)
     if stage.tiling is None or stage.sketch is None:
         return whole(stage.region, stage.values, ground)
-    return stream(stage.region, stage.tiling, stage.sketch, stage.values, ground)
+    try:
+        return stream(stage.region, stage.tiling, stage.sketch, stage.values, ground)
+    except Uneven:
+        # Such as sorting that drops what is missing: only all cells together tell the length.
+        _require_room(root, stage.values, surroundings().memory)
+        return whole(stage.region, stage.values, ground)
 
 
 def stage_of(root: PlannedStep, ground: Ground) -> Stage:

@@ -18,11 +18,13 @@ class Reach:
         whole: Dimensions it needs at their full length.
         blocks: Dimensions that may be cut at multiples of so many cells only.
         halo: Dimensions along which it needs so many cells more on either side.
+        begins: At which end the first of the blocks lies: that of the `low` or of the `high` labels.
     """
 
     whole: frozenset[str] = frozenset()
     blocks: Mapping[str, int] = field(default_factory=dict)
     halo: Mapping[str, int] = field(default_factory=dict)
+    begins: Mapping[str, str] = field(default_factory=dict)
 
 
 _POINT = Reach()
@@ -99,6 +101,7 @@ _POINTWISE = frozenset(
         "mod",
         "multiply",
         "neq",
+        "residuals",
         "normalized_difference",
         "not",
         "power",
@@ -156,9 +159,11 @@ def _over_space(_arguments: Arguments, kinds: Kinds) -> Reach | None:
 def _window(arguments: Arguments, kinds: Kinds) -> Reach | None:
     size, align = arguments.get("size"), arguments.get("align", "upper-left")
     axes = _axes(kinds)
-    if not isinstance(size, (list, tuple)) or len(size) != 2 or align != "upper-left" or axes is None:
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not isinstance(align, str) or axes is None:
         return None
-    return Reach(blocks={axis: int(cells) for axis, cells in zip(axes, size, strict=True)})
+    corner = ("low" if "left" in align else "high", "high" if "upper" in align else "low")
+    blocks = {axis: int(cells) for axis, cells in zip(axes, size, strict=True)}
+    return Reach(blocks=blocks, begins=dict(zip(axes, corner, strict=True)))
 
 
 def _kernel(arguments: Arguments, kinds: Kinds) -> Reach | None:
@@ -192,6 +197,8 @@ _RULES: dict[str, Callable[[Arguments, Kinds], Reach | None]] = {
     "anomaly_means": _of_kind("temporal"),
     "filter_temporal": _of_kind("temporal"),
     "filter_bands": _of_kind("bands"),
+    "filter_bbox": _of_kind("spatial"),
+    "drop_dimension": _named("name"),
     "ndvi": _of_kind("bands"),
     "aggregate_spatial": _of_kind("spatial"),
     "reduce_spatial": _of_kind("spatial"),

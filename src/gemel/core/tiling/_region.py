@@ -121,7 +121,17 @@ def _common_cut(reaches: list[Reach | None], cubes: list[xr.DataArray]) -> Cut |
     halo = _largest(known, "halo", total=True)
     # Blocks would have to be cut at other places inside a halo than in the whole.
     free = {name: size for name, size in free.items() if not (blocks and halo.get(name))}
+    free = {name: size for name, size in free.items() if _counted_from_front(largest, name, blocks.get(name), known)}
     return Cut(free, blocks, halo) if free else None
+
+
+def _counted_from_front(cube: xr.DataArray, name: str, block: int | None, reaches: list[Reach]) -> bool:
+    """Return whether blocks counted from the first cell on are those that the processes mean."""
+    if not block or cube.sizes[name] % block == 0:
+        return True
+    labels = cube[name].values
+    rising = len(labels) < 2 or labels[0] < labels[-1]
+    return all(reach.begins.get(name, "low") == ("low" if rising else "high") for reach in reaches if reach.blocks)
 
 
 def reaches_of(region: Region, cubes: list[xr.DataArray]) -> dict[str, Reach | None]:

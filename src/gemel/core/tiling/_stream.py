@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import os
 import shutil
+import socket
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -26,8 +28,16 @@ from gemel.infra.lake.lazy_zarr import lazy_variable
 _IN_MEMORY = 0.25  # a result larger than this part of the memory limit is put together on disk
 
 
+class Uneven(Exception):
+    """The length of a result depends on what is in a tile, so that tiles do not make one whole."""
+
+
 def stream(region: Region, tiling: Tiling, sketch: Sketch, values: Mapping[str, Any], ground: Ground) -> xr.DataArray:
-    """Return the region's value, computed tile by tile; one too large for memory lies on disk and is read as needed."""
+    """Return the region's value, computed tile by tile; one too large for memory lies on disk and is read as needed.
+
+    Raises:
+        Uneven: Results of tiles differ in length along a dimension that is not cut.
+    """
     assembly = _Assembly(tiling, sketch, _result_bytes(region, sketch), surroundings().memory)
     with ThreadPoolExecutor(tiling.workers, thread_name_prefix="gemel-tile") as pool:
         tiles = iter(tiling)
@@ -106,7 +116,6 @@ class _Assembly:
         self._tiling = tiling
         self._scale = sketch.scale
         self._on_disk = memory is not None and size > _IN_MEMORY * memory
-        self._folder: Path | None = None
         self._first: xr.DataArray | None = None
         self._ends: dict[str, int] = {}
         self._values: Any = None
@@ -118,6 +127,8 @@ class _Assembly:
             self._begin(part)
         assert self._first is not None
         places = {name: self._place(name, where, part) for name, where in tile.items()}
+        if any(part.sizes.get(name) != size for name, size in self._first.sizes.items() if name not in places):
+            raise Uneven
         part = part.transpose(*self._first.dims)
         if not self._on_disk and part.dtype != self._values.dtype:
             # A tile without gaps may keep whole numbers where another needs NaN.
@@ -169,24 +180,36 @@ class _Assembly:
         return slice(start, stop)
 
     def _store(self, shape: tuple[int, ...], part: xr.DataArray) -> Any:
-        home = surroundings().home
         if part.dtype.hasobject:
             raise InvalidInput("A result of texts is too large for memory.", hint="Reduce it first.")
-        if home is not None:
-            (home / "scratch").mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="cube-", dir=home / "scratch" if home else None))
+        folder = _scratch()
         chunks = tuple(max(1, size) for size in part.shape)
-        return zarr.create_array(
-            self._folder / "cube.zarr", shape=shape, chunks=chunks, dtype=part.dtype, compressors=None
-        )
+        array = zarr.create_array(folder / "cube.zarr", shape=shape, chunks=chunks, dtype=part.dtype, compressors=None)
+        # The folder goes when nothing refers to the array any more, also when a later tile fails.
+        weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
+        return array
 
     def _lazy(self) -> xr.Variable:
         assert self._first is not None
-        assert self._folder is not None
-        variable = lazy_variable(self._values, self._first.dims)
-        # The folder goes when nothing refers to the array any more.
-        weakref.finalize(self._values, shutil.rmtree, self._folder, ignore_errors=True)
-        return variable
+        return lazy_variable(self._values, self._first.dims)
+
+
+def _scratch() -> Path:
+    """Return a fresh folder named after this process; those of processes that were killed are removed."""
+    home = surroundings().home
+    if home is None:
+        return Path(tempfile.mkdtemp(prefix="cube-"))
+    place = home / "scratch"
+    place.mkdir(parents=True, exist_ok=True)
+    mine = f"cube-{socket.gethostname()}-"
+    for left in place.glob(f"{mine}*"):
+        if not _alive(left.name.removeprefix(mine).partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=place))
+
+
+def _alive(number: str) -> bool:
+    return Path(f"/proc/{number}").exists() or not Path("/proc/self").exists()
 
 
 def whole(region: Region, values: Mapping[str, Any], ground: Ground) -> Any:

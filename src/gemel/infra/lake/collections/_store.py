@@ -26,6 +26,7 @@ from gemel.infra.lake.formats._zarr import write_store
 _ID = re.compile(r"[\w\-.~/]+")  # what the openEO specification allows of a collection's id
 _DOCUMENT = "collection.json"
 _ITEMS = "items"
+_EMPTY = "The lake holds none yet: gemel.infra.lake.collections.Collections(home).add_dataset(id, file) puts one in."
 
 
 class Collections:
@@ -174,9 +175,8 @@ class Collections:
         path = self.folder / _folder_name(id) / _DOCUMENT
         if not path.is_file():
             known = [unquote(item.parent.name) for item in self.folder.glob(f"*/{_DOCUMENT}")]
-            raise NotFound(
-                f"There is no collection '{id}'.", hint=did_you_mean(id, known) or None, kind="collection", name=id
-            )
+            hint = did_you_mean(id, known) or (f"There are: {', '.join(sorted(known)[:10])}." if known else _EMPTY)
+            raise NotFound(f"There is no collection '{id}'.", hint=hint, kind="collection", name=id)
         return path
 
     def _add_array(self, id: str, data: xr.DataArray | xr.Dataset, metadata: Mapping[str, Any]) -> dict[str, Any]:

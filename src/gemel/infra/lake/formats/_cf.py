@@ -104,7 +104,7 @@ def restored(dataset: xr.Dataset, format: str, wanted: list[str] | None) -> xr.D
         wanted: Names of the variables to take; default all, which must then share their dimensions.
     """
     names = _chosen(dataset, format, wanted)
-    cubes = [_without_marks(dataset[name]) for name in names]
+    cubes = [_without_marks(_in_order(dataset[name], dataset)) for name in names]
     dim = dataset.attrs.get(_BANDS)
     name = dataset.attrs.get(_NAME)
     if dim is None and len(cubes) == 1:
@@ -212,6 +212,14 @@ def _chosen(dataset: xr.Dataset, format: str, wanted: list[str] | None) -> list[
         hint = 'Name those that belong together with the option "variables".'
         raise unsuitable(format, f"its variables have different dimensions: {shown}", hint)
     return names
+
+
+def _in_order(cube: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
+    """Return the cube with its coordinates in the order of the file; xarray takes them from a set, which has none."""
+    variables = {name: cube.coords[name].variable for name in dataset.variables if name in cube.coords}
+    found = xr.DataArray(cube.variable, xr.Coordinates(variables, dict(cube.xindexes)), name=cube.name)
+    found.encoding = cube.encoding
+    return found
 
 
 def _without_marks(cube: xr.DataArray) -> xr.DataArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -168,7 +169,8 @@ def _texts(band: xr.DataArray) -> Iterator[str]:
             cells = cells.astype("int8")
         # float32 0.1 is written as 0.1, not as the nearest double.
         items = [float(str(item)) for item in cells] if cells.dtype == np.dtype("float32") else cells.tolist()
-        yield ",".join("null" if item != item else json.dumps(item) for item in items)
+        # JSON has no infinity either (RFC 8259, section 6).
+        yield ",".join(json.dumps(item) if math.isfinite(item) else "null" for item in items)
 
 
 def _write_points(cube: xr.DataArray, path: Path) -> list[Path]:

@@ -121,12 +121,12 @@ def _tidy_values(values: np.ndarray[Any, Any]) -> Any:
 
 
 def _beside(cube: xr.DataArray, dim: str | None) -> list[str]:
-    """Return the names of coordinates that lie along rows and are no dimension."""
-    return [
+    """Return the names of coordinates that lie along rows and are no dimension, in the order of the alphabet."""
+    return sorted(
         str(name)
         for name, item in cube.coords.items()
         if name not in cube.dims and item.ndim > 0 and dim not in item.dims
-    ]
+    )
 
 
 def cube_of(table: pd.DataFrame, note: Mapping[str, Any], crs: Any = None) -> xr.DataArray | None:
