@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 
 from bench._cubes import beyond_memory, climatology, monthly_means
+from bench._ingest import ingest
 from bench._planning import planning, validation
 from bench._regrid import regridding
+from bench._stac import stac
 from bench._startup import packages, startup
 from bench._steps import steps
 
 BENCHMARKS = {
+    "ingest": ingest,
     "startup": startup,
     "packages": packages,
     "planning": planning,
@@ -20,6 +23,7 @@ BENCHMARKS = {
     "monthly-means": monthly_means,
     "beyond-memory": beyond_memory,
     "regridding": regridding,
+    "stac": stac,
 }
 
 

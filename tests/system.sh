@@ -1,6 +1,6 @@
 #!/bin/sh
 # Debian packages that the tests use: a browser, a database server, the OpenMP runtime, a font, the box around foreign
-# code, an ecFlow server, and the engine for expressions in CWL documents.
+# code, an ecFlow server, an XRootD server, and the engine for expressions in CWL documents.
 # Installed when we may; otherwise the tests that need them say what is missing.
 set -eu
 missing=""
@@ -11,6 +11,7 @@ ldconfig -p 2>/dev/null | grep -q libgomp.so.1 || missing="$missing libgomp1"
 command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
 command -v ecflow_server >/dev/null 2>&1 || missing="$missing ecflow-server"
 command -v ecflow_client >/dev/null 2>&1 || missing="$missing ecflow-client"
+command -v xrootd >/dev/null 2>&1 || missing="$missing xrootd-server xrootd-server-plugins"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -34,6 +34,7 @@ _COMMANDS = {
     "step": ("_export", ""),
     "publish": ("_share", "Publish a checked twin as an immutable version."),
     "pull": ("_share", "Bring a published twin here."),
+    "data": ("_data", "Named data: put, get, find, open, move and verify datasets."),
     "config": ("_setup", "Show the settings in force and where each comes from."),
     "plugins": ("_setup", "List plugins and whether they are healthy."),
     "doctor": ("_setup", "Say what is missing and the command that adds it."),

@@ -153,3 +153,28 @@ def test_all_findings_come_in_one_error():
 )
 def test_arguments_are_checked_before_anything_runs(arguments, code, argument):
     assert [(item.code, item.argument) for item in validate(forecast, OWN, arguments)] == [(code, argument)]
+
+
+@pytest.mark.parametrize(
+    ("child", "node", "code"),
+    [
+        ({"m": {"process_id": "meen", "arguments": {}, "result": True}}, "r.reducer/m", "unknown-process"),
+        ({"m": {"process_id": "mean", "arguments": {}, "result": True}}, "r.reducer/m", "missing-argument"),
+        ({"m": {"process_id": "pi", "arguments": {}}}, "r.reducer", "no-result"),
+        ({}, "r.reducer", "wrong-type"),
+        (
+            {
+                "a": {"process_id": "add", "arguments": {"x": {"from_node": "b"}, "y": 1}, "result": True},
+                "b": {"process_id": "add", "arguments": {"x": {"from_node": "a"}, "y": 1}},
+            },
+            "r.reducer/a",
+            "cycle",
+        ),
+    ],
+)
+def test_what_is_wrong_inside_a_child_process_is_found_before_anything_runs(child, node, code):
+    load = {"process_id": "load_collection", "arguments": {"id": "a", "spatial_extent": None, "temporal_extent": None}}
+    arguments = {"data": {"from_node": "l"}, "dimension": "t", "reducer": {"process_graph": child}}
+    graph = {"l": load, "r": {"process_id": "reduce_dimension", "arguments": arguments, "result": True}}
+    (finding,) = validate(Graph.from_json({"process_graph": graph}), Registry())
+    assert (finding.node, finding.code) == (node, code)

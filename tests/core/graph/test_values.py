@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -247,3 +248,22 @@ def _same(left, right) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return list(left) == list(right) and all(_same(left[name], right[name]) for name in left)
     return type(left) is type(right) and left == right
+
+
+def test_times_of_another_calendar_survive():
+    times = xr.date_range("2000-02-28", periods=4, calendar="360_day", use_cftime=True)
+    cube = xr.DataArray(np.arange(4.0), {"time": times}, ("time",), attrs={"units": "K"})
+    found = decode("netcdf", encode(cube).data)
+    xr.testing.assert_identical(found, cube)
+    assert found.time.values[3].calendar == "360_day"
+
+
+def test_geometries_among_the_labels_survive():
+    pytest.importorskip("xvec", reason="the extra [data] is not installed")
+    shapes = np.array([shapely.Point(7, 51), shapely.box(0, 0, 1, 2)], dtype=object)
+    cube = xr.DataArray([1.0, 2.0], {"geometry": shapes}, ("geometry",))
+    cube = cube.xvec.set_geom_indexes("geometry", crs="EPSG:4326")
+    found = decode("netcdf", encode(cube).data)
+    assert found.xindexes["geometry"].crs == cube.xindexes["geometry"].crs
+    assert shapely.equals(found.geometry.values, shapes).all()
+    assert found.values.tolist() == [1.0, 2.0]

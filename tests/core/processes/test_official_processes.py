@@ -58,8 +58,12 @@ _KNOWN_TO_FAIL = {
 
 # Processes of the specification that are not offered, each with why; it has no tests for any of them.
 _NOT_OFFERED = {
-    **dict.fromkeys(("ard_normalized_radar_backscatter", "sar_backscatter"), "needs radar geometry and elevation models"),
-    **dict.fromkeys(("ard_surface_reflectance", "atmospheric_correction"), "needs a service for atmospheric correction"),
+    **dict.fromkeys(
+        ("ard_normalized_radar_backscatter", "sar_backscatter"), "needs radar geometry and elevation models"
+    ),
+    **dict.fromkeys(
+        ("ard_surface_reflectance", "atmospheric_correction"), "needs a service for atmospheric correction"
+    ),
     "cloud_detection": "needs a trained detector for each sensor",
     **dict.fromkeys(("export_collection", "export_workspace"), "needs somebody else's catalogue or storage"),
     **dict.fromkeys(("run_ogcapi", "run_ogcapi_externally", "run_udf_externally"), "needs a service outside"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from joserfc.jwk import OKPKey
-
 from gemel.base.clock import parse_duration
 from gemel.base.config import Settings, load_settings
 from gemel.base.errors import CheckFailed, Conflict, GemelError, NotFound, not_found
-from gemel.base.sizes import parse_size
 from gemel.core.engine._checking import failed_checks, output_checks, package_checks
 from gemel.core.engine._graphs import GraphRuns
+from gemel.core.engine._home import place_of, signing_key
 from gemel.core.engine._live import LiveStatus, LiveTwin
 from gemel.core.engine._origin import Origin, loose, twin_folder
 from gemel.core.engine._presence import Presence
@@ -30,9 +27,7 @@ from gemel.core.graph import (
     Performer,
     ResultStore,
     Run,
-    Sandbox,
     Services,
-    Surroundings,
     capture_logs,
     plan,
     require_valid,
@@ -44,9 +39,12 @@ from gemel.core.trust import CheckResult, Report, ReportStore, compare, lineage
 from gemel.core.twin import Crate, Repository, Twin, draw, find_twin, known_twins, load_twin, resolve
 from gemel.core.workspace import Workspace
 from gemel.infra.lake import ContentStore
+from gemel.infra.lake.catalogue import Catalogue
 from gemel.infra.lake.collections import Collections
+from gemel.infra.lake.datasets import Datasets
 from gemel.infra.lake.formats import Format, formats
-from gemel.infra.store import Store, open_store
+from gemel.infra.lake.storages import Storages
+from gemel.infra.store import Store, open_store, schema
 
 _TICK_SECONDS = 0.5
 
@@ -64,6 +62,9 @@ class Engine:
         graphs: Runs of graphs that belong to no twin.
         workspace: What people keep here: jobs, stored processes, files, services.
         collections: Data that graphs can load by name.
+        storages: Places where datasets lie.
+        datasets: Named data with digests and replicas.
+        catalogue: STAC Collections and Items, those of `collections` among them.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -75,7 +76,7 @@ class Engine:
         pool = ThreadPoolExecutor(workers, thread_name_prefix="gemel-step")
         journal = Journal(store, self.results)
         files = settings.home / "workspace"
-        place = Surroundings(settings.home, files, settings.runs.memory_bytes, _sandbox(settings))
+        place = place_of(settings)
         self.services = Services(journal, self.results, pool, {}, place, evaluate, foresee)
         self.runs = Runs(journal, self.services, self._presence, settings.runs.keep_updates)
         self.log = SqlEventLog(store)
@@ -85,6 +86,9 @@ class Engine:
         self.graphs = GraphRuns(self.runs, files, self.results, self.estimate)
         self.workspace = Workspace(store, self.graphs, settings.home)
         self.collections = Collections(settings.home)
+        self.storages = Storages(store, schema.metadata.tables, settings.home)
+        self.datasets = Datasets(store, schema.metadata.tables, self.storages, settings.home)
+        self.catalogue = Catalogue(store, self.collections)
         self._live: dict[str, LiveTwin] = {}
         self._loaded: dict[str, Twin] = {}
         self._lock = threading.Lock()
@@ -103,6 +107,7 @@ class Engine:
             live.stop()
         self.runs.close()
         self._presence.close()
+        self.storages.close()
         self._store.close()
 
     # Twins
@@ -357,28 +362,11 @@ class Engine:
         if report is None or not report.passed:
             why = "has not been checked as it is now" if report is None else "did not pass its checks"
             raise CheckFailed(f"Twin '{twin.id}' {why}, so it is not published.", hint=f"gemel check {twin.id}")
-        return self.repository.publish(twin, self._key(), report.document())
+        return self.repository.publish(twin, signing_key(self.settings.home), report.document())
 
     def pull(self, twin: str, version: str | None = None) -> Crate:
         """Return the crate of a published version after its twin lies among the engine's own."""
         return self.repository.pull(twin, version, self.settings.home / "twins")
-
-    def _key(self) -> OKPKey:
-        path = self.settings.home / "signing-key.pem"
-        if path.exists():
-            return OKPKey.import_key(path.read_bytes())
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".signing-key-") as fresh:
-            fresh.write(OKPKey.generate_key("Ed25519").as_pem(private=True))
-            fresh.flush()
-            # A link appears whole or not at all: of two engines, one makes the key and both use it.
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh.name, path)
-        return OKPKey.import_key(path.read_bytes())
-
-
-def _sandbox(settings: Settings) -> Sandbox:
-    chosen = settings.sandbox
-    return Sandbox(chosen.required, parse_duration(chosen.time).total_seconds(), parse_size(chosen.memory))
 
 
 @contextlib.contextmanager

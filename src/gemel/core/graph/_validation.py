@@ -65,7 +65,21 @@ def _validated(graph: Graph, registry: Registry, above: tuple[int, ...]) -> list
     for name, node in graph.nodes.items():
         if node.process in known:
             findings += _node_findings(name, node, known[node.process], (graph, offered, declared))
+        for argument, value in node.arguments.items():
+            findings += _child_findings(f"{name}.{argument}", value, registry)
     return findings
+
+
+def _child_findings(place: str, value: Any, registry: Registry) -> list[Finding]:
+    """Return what is wrong with a child process; what its parameters are called is the business of who calls it."""
+    if not isinstance(value, Mapping) or "process_graph" not in value:
+        return []
+    try:
+        child = Graph.from_json(value)
+    except InvalidInput as error:
+        return [Finding(place, "", "wrong-type", error.message, error.hint or "")]
+    found = [finding for finding in _validated(child, registry, ()) if finding.code != "unknown-parameter"]
+    return [replace(finding, node=f"{place}/{finding.node}".rstrip("/")) for finding in found]
 
 
 def _inner_findings(name: str, inner: Graph, registry: Registry, above: tuple[int, ...]) -> list[Finding]:

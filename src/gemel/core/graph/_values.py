@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cftime
 import numpy as np
 import pandas as pd
 import shapely
@@ -103,7 +104,8 @@ def adapt(value: Any, wanted: ValueType, where: str) -> Any:
             return None
         raise InvalidInput(f"{where} is null, where {wanted.spoken()} is wanted.", hint="Does the function return it?")
     kind = kind_of(value)
-    constant_field = "field" in wanted.kinds and kind in ("number", "integer")
+    # Where a standard speaks of a cube it means one; elsewhere a number stands for a constant field.
+    constant_field = "field" in wanted.kinds and kind in ("number", "integer") and wanted.contract is None
     if not (wanted.accepts(ValueType((kind,))) or constant_field):
         raise InvalidInput(f"{where} is a {kind}, where {wanted.spoken()} is wanted.")
     return value
@@ -248,6 +250,8 @@ def _check_text(dataset: xr.Dataset) -> None:
     for name, variable in dataset.variables.items():
         if variable.dtype.kind not in "OUT":
             continue
+        if variable.size and isinstance(variable.values.flat[0], cftime.datetime):
+            continue  # instants of another calendar, which CF has units for
         for text in variable.values.ravel():
             if not isinstance(text, str):
                 raise ValueError(f"'{name}' holds {text!r} among its texts")

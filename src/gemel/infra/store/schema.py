@@ -194,3 +194,92 @@ services = Table(
     Column("run", String(40)),
     Index("services_by_owner", "owner", "id"),
 )
+
+storages = Table(
+    "storages",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("kind", String(60), nullable=False),
+    Column("options", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("scope", String(60), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("kind", String(10), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("size", BigInteger),
+    Column("licence", Text),
+    Column("expires", Double),
+    Column("metadata", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+
+dataset_digests = Table(
+    "dataset_digests",
+    metadata,
+    Column("scope", String(60), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("algorithm", String(20), primary_key=True),
+    Column("value", String(130), nullable=False),
+    Column("origin", String(20), nullable=False),
+)
+
+dataset_members = Table(
+    "dataset_members",
+    metadata,
+    Column("scope", String(60), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("member_scope", String(60), primary_key=True),
+    Column("member_name", String(200), primary_key=True),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("scope", String(60), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("storage", String(60), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("touched", Double, nullable=False),
+    Column("verified", Double),
+    Index("replicas_by_dataset", "scope", "name"),
+    Index("replicas_by_state", "state"),
+)
+
+stac_collections = Table(
+    "stac_collections",
+    metadata,
+    Column("id", String(300), primary_key=True),
+    # Tells one state of a collection that the lake keeps as files from another; empty when it was put here by hand.
+    Column("origin", String(200), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+stac_items = Table(
+    "stac_items",
+    metadata,
+    Column("number", _Position, primary_key=True, autoincrement=True),
+    Column("collection", String(300), nullable=False),
+    Column("id", String(300), nullable=False),
+    Column("begin", Double, nullable=False),
+    Column("ending", Double, nullable=False),
+    # Degrees; east is never less than west, and above 180 across the antimeridian. Null without a geometry.
+    Column("west", Double),
+    Column("south", Double),
+    Column("east", Double),
+    Column("north", Double),
+    Column("document", Text, nullable=False),
+    Column("updated", Double, nullable=False),
+    UniqueConstraint("collection", "id", name="stac_items_once"),
+    Index("stac_items_by_id", "id"),
+    # A search by time and place is answered, and its hits are counted, without reading a document.
+    Index("stac_items_by_time", "begin", "ending", "number", "collection", "west", "south", "east", "north"),
+    Index("stac_items_by_collection", "collection", "begin", "ending", "number", "west", "south", "east", "north"),
+)

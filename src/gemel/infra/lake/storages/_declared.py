@@ -1,0 +1,141 @@
+"""Storages by name: the engine's own folder, and those that people declared, kept in the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sql
+from sqlalchemy.engine import Connection
+
+from gemel.base.errors import Conflict, InvalidInput, not_found
+from gemel.base.plugins import plugins
+from gemel.infra.lake.storages._storage import Storage
+
+HOME = "home"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+
+
+class Journal(Protocol):
+    """The SQL store, as far as the lake needs it."""
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Yield a connection for reading."""
+        ...
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """Yield a connection inside one transaction."""
+        ...
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a storage was declared with; secrets stand there by reference."""
+
+    name: str
+    kind: str
+    options: Mapping[str, str]
+
+
+class Storages:
+    """The storages of one engine; there is always `home`, a folder in the engine's own.
+
+    Args:
+        journal: Where declarations are kept.
+        tables: Of the journal, by name.
+        home: The engine's folder.
+    """
+
+    def __init__(self, journal: Journal, tables: Mapping[str, sql.Table], home: Path) -> None:
+        self._journal = journal
+        self._table, self._replicas = tables["storages"], tables["replicas"]
+        self._own = Declaration(HOME, "local", {"folder": str(home / "data")})
+        self._open: dict[str, tuple[Declaration, Storage]] = {}
+        self._lock = threading.Lock()
+
+    def list(self) -> list[Declaration]:
+        """Return every declaration, `home` first."""
+        with self._journal.read() as connection:
+            rows = connection.execute(sql.select(self._table).order_by(self._table.c.name)).mappings().all()
+        return [self._own, *(Declaration(row["name"], row["kind"], json.loads(row["options"])) for row in rows)]
+
+    def get(self, name: str) -> Storage:
+        """Return the storage declared as `name`.
+
+        Raises:
+            NotFound: There is none.
+            ConfigInvalid: Its options cannot be used.
+        """
+        declared = {item.name: item for item in self.list()}
+        if name not in declared:
+            raise not_found("storage", name, declared, command="gemel data storages")
+        with self._lock:
+            known = self._open.get(name)
+            if known is None or known[0] != declared[name]:
+                self._open[name] = declared[name], made(declared[name])
+            return self._open[name][1]
+
+    def add(self, name: str, kind: str, options: Mapping[str, str]) -> Declaration:
+        """Return the declaration of a new storage.
+
+        Raises:
+            InvalidInput: The name cannot be one, or the options do not fit the kind.
+            NotFound: There is no such kind.
+            Conflict: The name is taken.
+        """
+        if not _NAME.fullmatch(name):
+            hint = "Lower-case letters, digits, '.', '_' and '-'; 60 at most."
+            raise InvalidInput(f"{name[:80]!r} is no name for a storage.", hint=hint)
+        declaration = Declaration(name, kind, dict(options))
+        made(declaration).close()
+        row = {"name": name, "kind": kind, "options": json.dumps(declaration.options), "created": time.time()}
+        try:
+            if name == HOME:
+                raise Conflict("'home' is the engine's own storage.", hint="Choose another name.")
+            with self._journal.write() as connection:
+                connection.execute(sql.insert(self._table), row)
+        except sql.exc.IntegrityError as error:
+            hint = f"gemel data storages remove {name}"
+            raise Conflict(f"There is a storage '{name}' already.", hint=hint, name=name) from error
+        return declaration
+
+    def remove(self, name: str) -> None:
+        """Forget a storage; its files stay where they are.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: Replicas of datasets lie there.
+        """
+        if name == HOME:
+            raise Conflict("'home' is the engine's own storage, and stays.")
+        with self._journal.write() as connection:
+            chosen = sql.select(sql.func.count()).where(self._replicas.c.storage == name)
+            count = int(connection.execute(chosen).scalar_one())
+            if count:
+                hint = "Move them first: gemel data move scope:name STORAGE"
+                raise Conflict(f"{count} replicas lie on storage '{name}'.", hint=hint, name=name)
+            gone = connection.execute(sql.delete(self._table).where(self._table.c.name == name)).rowcount
+        if not gone:
+            raise not_found("storage", name, [item.name for item in self.list()], command="gemel data storages")
+
+    def close(self) -> None:
+        """Let all connections go."""
+        with self._lock, contextlib.suppress(RuntimeError):
+            for _, storage in self._open.values():
+                storage.close()
+            self._open.clear()
+
+
+def made(declaration: Declaration) -> Storage:
+    """Return the storage that a declaration describes, through the plugin of its kind."""
+    plugin: Any = plugins("storages").get(declaration.kind)
+    storage: Storage = plugin(declaration.name, declaration.options)
+    return storage
