@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
 from rasterio import Affine
 from workbench import MONTHS, OVER_TIME, Bench, chain, child, load, ocean, weather
 
-from gemel.base.errors import GemelError, GraphInvalid
-from gemel.core.graph import Graph
+from gemel.base.errors import GemelError, GraphInvalid, ProcessRefused
+from gemel.core.graph import Graph, Registry
 
 Step = tuple[str, dict[str, Any]]
 # A local engineering system (ISO 19111): nobody knows where on the Earth it lies.
@@ -306,3 +307,13 @@ def test_one_graph_fails_while_another_goes_on(bench: Bench) -> None:
     bad = graphs.start(Graph.from_json(chain(load("weather", bands=["x"]))))
     good = graphs.start(Graph.from_json(chain(load("weather"), MONTHS)))
     assert graphs.wait(bad).state == "failed" and graphs.wait(good).state == "finished"
+
+
+def test_times_of_two_calendars_are_not_mixed():
+    day = xr.date_range("2001-01-01", periods=3, calendar="360_day", use_cftime=True)
+    first = xr.DataArray([1.0, 2.0, 3.0], {"t": pd.date_range("2000-01-01", periods=3)}, ("t",))
+    second = xr.DataArray([4.0, 5.0, 6.0], {"t": day}, ("t",))
+    for name in ("merge_cubes", "resample_cube_temporal"):
+        with pytest.raises(ProcessRefused, match="calendars") as caught:
+            Registry().get(name).function(first, second)
+        assert "harmonise" in caught.value.hint

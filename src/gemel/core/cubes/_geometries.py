@@ -93,6 +93,8 @@ def geometry_dim(cube: xr.DataArray, name: str | None = None) -> str:
         f"The cube has {len(found)} dimensions of geometries, not one." if name is None else f"The cube has {wanted}."
     )
     hint = f"Its dimensions: {', '.join(map(str, cube.dims)) or 'none'}."
+    if any(str(coord).lower() in ("lon", "longitude") and item.ndim == 2 for coord, item in cube.coords.items()):
+        hint = "Its grid is curvilinear: regrid it first."
     raise ProcessRefused(message, exception="DimensionNotAvailable", hint=hint)
 
 

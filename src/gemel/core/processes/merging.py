@@ -72,6 +72,13 @@ def merge_cubes(cube1: Field, cube2: Field, overlap_resolver: Any = None, contex
 
 
 def _refuse_unlike(cube1: xr.DataArray, cube2: xr.DataArray) -> None:
+    for dim in set(dimensions_of(cube1, "temporal")) & set(dimensions_of(cube2, "temporal")):
+        stored = {cube.coords[dim].dtype.kind for cube in (cube1, cube2) if cube.sizes[dim]}
+        if stored == {"M", "O"} and any(
+            hasattr(cube.coords[dim].values.flat[0], "calendar") for cube in (cube1, cube2)
+        ):
+            message = f"The times along '{dim}' are of different calendars."
+            raise ProcessRefused(message, exception="DimensionMismatch", hint="Bring both to one with harmonise.")
     vector = [bool(dimensions_of(cube, "geometry")) for cube in (cube1, cube2)]
     if vector[0] != vector[1] and any(has_spatial_dims(cube) for cube in (cube1, cube2)):
         raise ProcessRefused("A raster and a vector cube cannot be merged.", exception="DimensionMismatch")

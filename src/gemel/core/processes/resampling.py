@@ -162,7 +162,12 @@ def _at_times(data: xr.DataArray, times: xr.DataArray, name: str, valid_within: 
     if own.size == 0:
         raise InvalidInput(f"The cube has no times along '{name}' to choose from.")
     if own.dtype.kind != times.dtype.kind:
-        raise ProcessRefused("The calendars of the two cubes differ.", exception="DimensionMismatch")
+        named = any(part.size and isinstance(part.values.flat[0], str) for part in (own, times))
+        message = (
+            "One of the cubes names periods, the other has instants." if named else "The calendars of the two differ."
+        )
+        hint = "Aggregate both to the same periods." if named else "Bring both to one with harmonise."
+        raise ProcessRefused(message, exception="DimensionMismatch", hint=hint)
     monotonic(data, name)
     # Ties go to the earlier time because the distances are looked at in the order of time.
     order = np.argsort(own.values, kind="stable")
