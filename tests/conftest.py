@@ -142,6 +142,19 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# Folders whose tests start servers, boxes or databases: too slow, all together, for `make check`.
+_SERVED = ("faces", "processing", "infra/lake", "cli", "testing", "docs")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes real servers as slow."""
+    served = [Path(__file__).parent / folder for folder in _SERVED]
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in served):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Turn a skip into a failure where CI promises that everything runs."""

@@ -15,7 +15,10 @@ from gemel.core.graph import Sandbox, Surroundings, within
 from gemel.core.processes.udf import run_udf, runtimes
 from gemel.infra.compute import confinement
 
-pytestmark = pytest.mark.skipif(confinement() != "bubblewrap", reason="bubblewrap is not installed or may not be used")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(confinement() != "bubblewrap", reason="bubblewrap is not installed or may not be used"),
+]
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from gemel.base.errors import ProcessRefused
 from gemel.core.graph import Registry, Sandbox, Surroundings, within
 from gemel.infra.compute import confinement
 
-pytestmark = pytest.mark.skipif(confinement() != "bubblewrap", reason="bubblewrap is not installed or may not be used")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(confinement() != "bubblewrap", reason="bubblewrap is not installed or may not be used"),
+]
 _REGISTRY = Registry()
 
 
