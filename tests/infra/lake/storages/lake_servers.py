@@ -115,7 +115,7 @@ def serving_dav(rclone: str, folder: Path, data: Path | None = None) -> Iterator
         str(data),
     ]
     # What tests change behind the server's back must be seen at once.
-    command += ["--dir-cache-time", "0s"]
+    command += ["--dir-cache-time", "20ms"]
     options = {"url": f"http://127.0.0.1:{port}", "user": "gemel", "password": f"file:{folder / 'password'}"}
     with running(command, port, folder, RCLONE_CONFIG=str(folder / "none.conf")) as process:
         yield Server(options["url"], data, options, process)
