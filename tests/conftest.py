@@ -143,7 +143,7 @@ def _free_port() -> int:
 
 
 # Folders whose tests start servers, boxes or databases: too slow, all together, for `make check`.
-_SERVED = ("faces", "processing", "infra/lake", "cli", "testing", "docs")
+_SERVED = ("faces", "processing", "infra/lake", "cli", "testing", "docs", "sdk", "server", "core/tiling")
 
 
 @pytest.hookimpl(tryfirst=True)
