@@ -55,11 +55,10 @@ from gemel.core.cubes._geometries import (
     vector_cube,
 )
 from gemel.core.cubes._grid import Grid, edges, grid_of, monotonic, nearest
-from gemel.core.cubes._groups import fill_along, quantiles_along, reduce_groups, subtract_groups
+from gemel.core.cubes._groups import fill_along, quantiles_along, reduce_groups, subtract_groups, sums_of_groups
 from gemel.core.cubes._instants import instant, instant_or_none, is_date, is_time, like, written
 from gemel.core.cubes._labels import labels_of, picked, plain_label, position_of
 from gemel.core.cubes._masks import Pixels, pixels_of, union_of
-from gemel.core.cubes._sums import sums_of_groups
 
 __all__ = [
     "GEOMETRY",

@@ -86,9 +86,29 @@ def _counts(block: Array, codes: Array, groups: int) -> Array:
     return counts
 
 
+def sums_of_groups(values: Array, axis: int, codes: Array, groups: int) -> tuple[Array, Array]:
+    """Return the sums (float64, int64 of whole numbers) and how many values are no NaN, with the groups where `axis` was.
+
+    Args:
+        values: Numbers.
+        axis: The axis that is grouped.
+        codes: Group of each position along it, negative for none.
+        groups: How many groups there are.
+    """
+    sums, counts = _sums(_three(values, axis), np.ascontiguousarray(codes, dtype=np.int64), groups)
+    shape = (*values.shape[:axis], groups, *values.shape[axis + 1 :])
+    return sums.reshape(shape), counts.reshape(shape)
+
+
 def _sums(block: Array, codes: Array, groups: int) -> tuple[Array, Array]:
     shape = (block.shape[0], groups, block.shape[2])
     sums = np.zeros(shape, dtype=np.float64 if block.dtype.kind == "f" else np.int64)
+    _kernels.add(block, codes, sums)
+    if not np.isnan(sums).any():
+        numbers = np.bincount(codes[codes >= 0], minlength=groups)
+        return sums, np.broadcast_to(numbers[None, :, None], shape)
+    # Only where something is missing is it worth looking at each value for that.
+    sums[...] = 0
     counts = np.zeros(shape, dtype=np.int64)
     _kernels.total(block, codes, sums, counts)
     return sums, counts

@@ -30,6 +30,18 @@ def count(values: Array, codes: Array, counts: Array) -> None:
 
 
 @_compiled
+def add(values: Array, codes: Array, sums: Array) -> None:
+    """Add to `sums` the values of each group; one NaN makes its sum NaN."""
+    before, along, after = values.shape
+    for i in range(before):
+        for t in range(along):
+            group = codes[t]
+            if group >= 0:
+                for j in range(after):
+                    sums[i, group, j] += values[i, t, j]
+
+
+@_compiled
 def total(values: Array, codes: Array, sums: Array, counts: Array) -> None:
     """Add to `sums` and `counts` the values of each group and how many they are."""
     before, along, after = values.shape

@@ -23,7 +23,7 @@ from gemel.core.graph import Ground, progress, surroundings
 from gemel.core.tiling._region import Region
 from gemel.core.tiling._sketch import Sketch, remaining_uses
 from gemel.core.tiling._tiles import Tile, Tiling
-from gemel.infra.lake.lazy_zarr import lazy_variable
+from gemel.infra.lake.lazy_zarr import zarr_variable
 
 _IN_MEMORY = 0.25  # a result larger than this part of the memory limit is put together on disk
 
@@ -191,7 +191,7 @@ class _Assembly:
 
     def _lazy(self) -> xr.Variable:
         assert self._first is not None
-        return lazy_variable(self._values, self._first.dims)
+        return zarr_variable(self._values, self._first.dims)
 
 
 def _scratch() -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from gemel.base.errors import InvalidInput
@@ -11,7 +12,14 @@ from gemel.infra.lake.catalogue._documents import box, is_number, seconds, shape
 
 Node = Any
 
-COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 SPATIAL = tuple(
     f"s_{name}" for name in ("intersects", "equals", "disjoint", "touches", "within", "overlaps", "crosses", "contains")
 )

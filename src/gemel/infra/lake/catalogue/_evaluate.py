@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,14 +13,6 @@ from gemel.base.errors import InvalidInput
 from gemel.infra.lake.catalogue._cql2 import COMPARISONS, Node
 from gemel.infra.lake.catalogue._documents import Document, Span, seconds, shape
 
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "<>": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 # Relations of intervals after Allen (1983), with the names and the closed ends of OGC 21-065r2, annex on temporal operators.
 _RELATIONS: dict[str, Callable[[Span, Span], bool]] = {
     "t_after": lambda a, b: a.begin > b.ending,
@@ -139,12 +130,12 @@ def _compared(op: str, left: Any, right: Any) -> bool | None:
         return None
     if isinstance(left, Span) or isinstance(right, Span):
         left, right = _as_span(left), _as_span(right)
-        return None if left is None or right is None else _COMPARE[op](left.begin, right.begin)
+        return None if left is None or right is None else COMPARISONS[op](left.begin, right.begin)
     # Values of different kinds are not comparable; a truth value is no number.
     kinds = [bool if isinstance(side, bool) else str if isinstance(side, str) else float for side in (left, right)]
     if kinds[0] is not kinds[1] or isinstance(left, (list, Mapping)) or isinstance(right, (list, Mapping)):
         return None
-    return _COMPARE[op](left, right)
+    return COMPARISONS[op](left, right)
 
 
 def _value(node: Node, item: Document) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,14 +19,6 @@ from gemel.infra.lake.catalogue._tables import ITEMS
 # What SQLAlchemy makes of operators on expressions has no narrower type.
 Condition = Any
 
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "<>": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 _UNKNOWN: Any = sql.literal_column("NULL")
 _MIRROR = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # How the two databases call the JSON types that a Python value can be compared with.
@@ -139,18 +130,18 @@ class Translator:
             return None
         kind = bool if isinstance(value, bool) else str if isinstance(value, str) else float
         if name in ("id", "collection"):
-            return _OPERATORS[op](self._column(name), value) if kind is str else _UNKNOWN
+            return COMPARISONS[op](self._column(name), value) if kind is str else _UNKNOWN
         right = float(value) if kind is float else value
         if kind is bool and self.dialect == "sqlite":
             right = int(value)
-        return self._guarded(name, kind, lambda left: _OPERATORS[op](left, sql.literal(right)))
+        return self._guarded(name, kind, lambda left: COMPARISONS[op](left, sql.literal(right)))
 
     def _at(self, op: str, value: Any) -> Condition | None:
         moment = value.get("timestamp", value.get("date")) if isinstance(value, Mapping) else value
         if not isinstance(moment, str):
             return None
         try:
-            return _OPERATORS[op](ITEMS.c.begin, seconds(moment))
+            return COMPARISONS[op](ITEMS.c.begin, seconds(moment))
         except InvalidInput:
             return _UNKNOWN
 

@@ -22,7 +22,7 @@ from gemel.infra.lake._guard import check_chunk, check_sizes, lying
 from gemel.infra.lake.formats._cf import Layout, layout, restored
 from gemel.infra.lake.formats._format import Format, Options, unreadable, unsuitable
 from gemel.infra.lake.formats._values import NUMERIC, kind_of
-from gemel.infra.lake.lazy_zarr import lazy_variable
+from gemel.infra.lake.lazy_zarr import zarr_variable
 
 _NAME = "Zarr"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip: the same cube must give the same bytes
@@ -152,7 +152,7 @@ def _plain_cells(cube: xr.DataArray) -> bool:
 
 def _quick(group: Any, cube: xr.DataArray) -> xr.Variable:
     """Return a variable of a local store with its chunks decoded where they are wanted."""
-    return lazy_variable(group[str(cube.name)], cube.dims, cube.attrs)
+    return zarr_variable(group[str(cube.name)], cube.dims, cube.attrs)
 
 
 ZARR = Format(

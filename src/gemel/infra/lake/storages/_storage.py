@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -109,12 +110,12 @@ class Storage(Protocol):
         ...
 
 
-class Statted:
+class Statted(abc.ABC):
     """`exists` and `size` by way of `stat`."""
 
+    @abc.abstractmethod
     def stat(self, path: str) -> Entry:
         """Return what is known of a file."""
-        raise NotImplementedError
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file."""
