@@ -135,7 +135,7 @@ def _compared(op: str, left: Any, right: Any) -> bool | None:
     kinds = [bool if isinstance(side, bool) else str if isinstance(side, str) else float for side in (left, right)]
     if kinds[0] is not kinds[1] or isinstance(left, (list, Mapping)) or isinstance(right, (list, Mapping)):
         return None
-    return COMPARISONS[op](left, right)
+    return bool(COMPARISONS[op](left, right))
 
 
 def _value(node: Node, item: Document) -> Any:
