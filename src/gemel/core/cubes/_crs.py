@@ -12,10 +12,7 @@ from pyproj.exceptions import CRSError, ProjError
 
 from gemel.base.errors import InvalidInput
 from gemel.core.cubes._dimensions import dimensions_of
-
-#: Name of the scalar coordinate that holds the CRS (CF grid mapping; what rioxarray writes).
-SPATIAL_REF = "spatial_ref"
-_GEOGRAPHIC = {"lon", "lat", "longitude", "latitude"}
+from gemel.infra.lake.dimensions import GEOGRAPHIC, SPATIAL_REF
 
 
 def crs_of(cube: xr.DataArray) -> pyproj.CRS | None:
@@ -30,7 +27,7 @@ def crs_of(cube: xr.DataArray) -> pyproj.CRS | None:
     for name in (cube.encoding.get("grid_mapping"), cube.attrs.get("grid_mapping"), SPATIAL_REF):
         if name in cube.coords and cube.coords[name].attrs:
             return _of_attributes(dict(cube.coords[name].attrs))
-    if _GEOGRAPHIC & {str(dim).lower() for dim in dimensions_of(cube, "spatial")}:
+    if GEOGRAPHIC & {str(dim).lower() for dim in dimensions_of(cube, "spatial")}:
         return crs_from(4326)
     return None
 

@@ -12,15 +12,9 @@ import xarray as xr
 
 from gemel.base.errors import ProcessRefused, did_you_mean
 from gemel.core.cubes._instants import instant_or_none, instants64, is_time
+from gemel.infra.lake.dimensions import BANDS, KIND, axis_named, axis_told, is_geometry, is_temporal
 
-#: Attribute of a coordinate that says which kind its dimension is, where nothing else tells.
-KIND = "gemel_dimension"
 KINDS = ("temporal", "spatial", "bands", "geometry", "other")
-_NAMES = {"x": "x", "lon": "x", "longitude": "x", "easting": "x"}
-_NAMES |= {"y": "y", "lat": "y", "latitude": "y", "northing": "y", "z": "z"}
-_STANDARD_NAMES = {"projection_x_coordinate": "x", "longitude": "x", "grid_longitude": "x"}
-_STANDARD_NAMES |= {"projection_y_coordinate": "y", "latitude": "y", "grid_latitude": "y"}
-_BANDS = ("bands", "band", "variable")
 
 
 class Horizontal(NamedTuple):
@@ -41,24 +35,21 @@ def dimension_kind(cube: xr.DataArray, dim: Hashable) -> str:
     told = coordinate.attrs.get(KIND) if coordinate is not None else None
     if told in KINDS:
         return str(told)
-    if coordinate is not None and _is_temporal(coordinate):
+    if coordinate is not None and is_temporal(coordinate):
         return "temporal"
-    if _is_geometry(cube, dim):
+    if is_geometry(cube, dim):
         return "geometry"
     if axis_of(cube, dim) is not None:
         return "spatial"
-    return "bands" if str(dim).lower() in _BANDS else "other"
+    return "bands" if str(dim).lower() in BANDS else "other"
 
 
 def axis_of(cube: xr.DataArray, dim: Hashable) -> str | None:
     """Return the spatial axis `x`, `y` or `z` that a dimension is, or None."""
     attributes = cube.coords[dim].attrs if dim in cube.coords else {}
-    told = str(attributes.get("axis", "")).lower()
-    if attributes.get(KIND, "spatial") != "spatial" or told == "t":
+    if attributes.get(KIND, "spatial") != "spatial" or str(attributes.get("axis", "")).lower() == "t":
         return None
-    if told in ("x", "y", "z"):
-        return told
-    return _STANDARD_NAMES.get(attributes.get("standard_name", "")) or _NAMES.get(str(dim).lower())
+    return axis_told(attributes) or axis_named(dim)
 
 
 def dimensions_of(cube: xr.DataArray, kind: str) -> list[str]:
@@ -166,19 +157,3 @@ def _values(labels: Sequence[Any], kind: str) -> np.ndarray[Any, Any]:
         values[:] = plain
         return values
     return np.asarray(plain)
-
-
-def _is_temporal(coordinate: xr.DataArray) -> bool:
-    if np.issubdtype(coordinate.dtype, np.datetime64):
-        return True
-    return coordinate.dtype == object and coordinate.size > 0 and isinstance(coordinate.values.flat[0], cftime.datetime)
-
-
-def _is_geometry(cube: xr.DataArray, dim: Hashable) -> bool:
-    coordinate = cube.coords.get(dim)
-    # The index of xvec tells also where there is no geometry left; its class is known by name, not imported.
-    if type(cube.xindexes.get(dim)).__name__ == "GeometryIndex":
-        return True
-    if coordinate is None or coordinate.dtype != object or coordinate.size == 0:
-        return False
-    return isinstance(coordinate.values.flat[0], shapely.Geometry)

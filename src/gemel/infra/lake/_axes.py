@@ -11,29 +11,33 @@ import pyproj
 import xarray as xr
 
 from gemel.base.errors import InvalidInput
+from gemel.infra.lake.dimensions import (
+    BANDS,
+    GEOGRAPHIC,
+    KIND,
+    SPATIAL_REF,
+    axis_named,
+    axis_told,
+    is_geometry,
+    is_temporal,
+)
 
-GRID_MAPPING = "spatial_ref"
-_KIND = "gemel_dimension"  # attribute of a coordinate that says what its dimension is
-_X = ("x", "lon", "longitude", "easting")
-_Y = ("y", "lat", "latitude", "northing")
-_Z = ("z", "level", "height", "depth", "altitude")
-_BANDS = ("bands", "band", "variable")
-_GEOGRAPHIC = ("lon", "longitude", "lat", "latitude")
+GRID_MAPPING = SPATIAL_REF
 
 
 def x_dim(cube: xr.DataArray | xr.Dataset) -> str | None:
     """Return the name of the horizontal dimension from west to east, or None."""
-    return _by_axis(cube, "X", _X)
+    return _by_axis(cube, "x")
 
 
 def y_dim(cube: xr.DataArray | xr.Dataset) -> str | None:
     """Return the name of the horizontal dimension from south to north, or None."""
-    return _by_axis(cube, "Y", _Y)
+    return _by_axis(cube, "y")
 
 
 def z_dim(cube: xr.DataArray | xr.Dataset) -> str | None:
     """Return the name of the vertical dimension, or None."""
-    return _by_axis(cube, "Z", _Z)
+    return _by_axis(cube, "z")
 
 
 def time_dim(cube: xr.DataArray | xr.Dataset) -> str | None:
@@ -41,26 +45,17 @@ def time_dim(cube: xr.DataArray | xr.Dataset) -> str | None:
     return next((str(dim) for dim in cube.dims if dim in cube.coords and is_temporal(cube[dim])), None)
 
 
-def is_temporal(coordinate: xr.DataArray) -> bool:
-    """Return whether the labels are instants: datetime64, or those of another calendar (cftime)."""
-    if coordinate.dtype.kind == "M":
-        return True
-    if coordinate.dtype.kind != "O" or coordinate.size == 0:
-        return False
-    return type(coordinate.values.flat[0]).__module__.startswith("cftime")
-
-
 def bands_dim(cube: xr.DataArray | xr.Dataset) -> str | None:
     """Return the name of the dimension of bands, or None."""
     for dim in cube.dims:
-        if dim in cube.coords and cube[dim].attrs.get(_KIND) == "bands":
+        if dim in cube.coords and cube[dim].attrs.get(KIND) == "bands":
             return str(dim)
-    return next((name for name in _BANDS if name in cube.dims), None)
+    return next((name for name in BANDS if name in cube.dims), None)
 
 
 def geometry_dim(cube: xr.DataArray | xr.Dataset) -> str | None:
     """Return the name of the dimension whose labels are geometries, or None."""
-    return next((str(dim) for dim in cube.dims if _is_geometry(cube, dim)), None)
+    return next((str(dim) for dim in cube.dims if is_geometry(cube, dim)), None)
 
 
 def axis_of(cube: xr.DataArray | xr.Dataset, dim: Hashable) -> str | None:
@@ -84,7 +79,7 @@ def crs_of(cube: xr.DataArray | xr.Dataset) -> pyproj.CRS | None:
     written = _written_crs(cube)
     if written is not None:
         return parsed_crs(written)
-    named = {str(dim).lower() for dim in cube.dims} & set(_GEOGRAPHIC)
+    named = {str(dim).lower() for dim in cube.dims} & GEOGRAPHIC
     return pyproj.CRS.from_epsg(4326) if named else None
 
 
@@ -153,18 +148,10 @@ def axis_attributes(axis: str, crs: pyproj.CRS | None) -> dict[str, str]:
     return attributes | ({"units": "m"} if unit in ("metre", "meter") else {})
 
 
-def _by_axis(cube: xr.DataArray | xr.Dataset, axis: str, names: tuple[str, ...]) -> str | None:
-    for dim in cube.dims:
-        if dim in cube.coords and cube[dim].attrs.get("axis") == axis:
-            return str(dim)
-    return next((str(dim) for dim in cube.dims if str(dim).lower() in names), None)
-
-
-def _is_geometry(cube: xr.DataArray | xr.Dataset, dim: Hashable) -> bool:
-    index = cube.xindexes.get(dim)
-    if index is not None and type(index).__name__ == "GeometryIndex":
-        return True
-    return dim in cube.coords and cube[dim].attrs.get(_KIND) == "geometry"
+def _by_axis(cube: xr.DataArray | xr.Dataset, axis: str) -> str | None:
+    told = {str(dim): axis_told(cube[dim].attrs) for dim in cube.dims if dim in cube.coords}
+    named = {str(dim): axis_named(dim) for dim in cube.dims}
+    return next((dim for found in (told, named) for dim, which in found.items() if which == axis), None)
 
 
 def _written_crs(cube: xr.DataArray | xr.Dataset) -> Any:
