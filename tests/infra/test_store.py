@@ -49,7 +49,7 @@ def test_the_last_revision_is_the_one_the_code_asks_for():
     from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))
+    config.set_main_option("script_location", str(Path(schema.__file__).parent.with_name("migrations")))
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
@@ -59,7 +59,7 @@ def test_migrations_can_be_undone(sqlite_url):
 
     store = open_store(sqlite_url)
     config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).with_name("migrations")))
+    config.set_main_option("script_location", str(Path(schema.__file__).parent.with_name("migrations")))
     with store.engine.connect() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
