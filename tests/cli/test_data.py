@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from gemel.cli._data import data
-from gemel.cli._root import Session, exit_code
+from gemel.cli._root import exit_code, root
 from stage import gemel
 
 
 def run(*arguments: str) -> tuple[int, str]:
     """Return exit code and standard output of `gemel data ARGUMENTS`, within this process."""
-    ended = CliRunner().invoke(data, arguments, obj=Session(None, (), False))
+    ended = CliRunner().invoke(root, ["data", *arguments])
     if ended.exception is not None and not isinstance(ended.exception, SystemExit):
         return exit_code(ended.exception), str(ended.exception)  # type: ignore[arg-type]
     return ended.exit_code, ended.stdout
@@ -85,5 +85,5 @@ def test_errors_are_one_json_object_and_help_has_an_example(home, tmp_path):
     ended: subprocess.CompletedProcess[str] = gemel("data", "get", "a:b", "x", "--json", home=home, cwd=tmp_path)
     assert ended.returncode == 4 and json.loads(ended.stdout)["error"]["code"] == "not-found"
     for name in data.commands:
-        text = CliRunner().invoke(data, [name, "--help"]).stdout
+        text = CliRunner().invoke(root, ["data", name, "--help"]).stdout
         assert "Example:  gemel data" in text and "Exit codes:" in text, name
