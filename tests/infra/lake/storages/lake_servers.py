@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
-import hmac
 import os
 import pwd
 import secrets
@@ -23,7 +21,9 @@ from pathlib import Path
 
 import pytest
 
-_PATIENCE = 20.0  # seconds until a server that does not listen is taken for broken
+from gemel.infra.lake.tokens import Macaroon
+
+PATIENCE = 20.0  # seconds until a server that does not listen is taken for broken
 
 
 @dataclass
@@ -48,8 +48,8 @@ def running(command: list[str], port: int, folder: Path, **environment: str) -> 
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=os.environ | environment)
     try:
-        until = time.monotonic() + _PATIENCE
-        while not _listens(port):
+        until = time.monotonic() + PATIENCE
+        while not listens(port):
             if process.poll() is not None or time.monotonic() > until:
                 pytest.fail(f"{command[0]} did not start: {(folder / 'log').read_text()[-2000:]}")
             threading.Event().wait(0.02)
@@ -59,7 +59,7 @@ def running(command: list[str], port: int, folder: Path, **environment: str) -> 
         process.wait()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -198,21 +198,7 @@ xrootd.chksum adler32
 
 
 def macaroon(key: bytes, site: str, path: str, rights: str, seconds: int) -> str:
-    """Return a macaroon (version 1 of its format) as XRootD's own server mints them."""
+    """Return a macaroon as XRootD's own server mints them."""
     before = datetime.now(UTC) + timedelta(seconds=seconds)
     caveats = ["name:gemel", f"activity:{rights}", f"path:{path}", f"before:{before:%Y-%m-%dT%H:%M:%SZ}"]
-    identifier = secrets.token_hex(8)
-    # The key is derived first, by the constant of libmacaroons; each caveat then signs with the signature before it.
-    signature = hmac.digest(
-        hmac.digest(b"macaroons-key-generator".ljust(32, b"\0"), key, "sha256"), identifier.encode(), "sha256"
-    )
-    packets = [_packet(b"location", site.encode()), _packet(b"identifier", identifier.encode())]
-    for caveat in caveats:
-        packets.append(_packet(b"cid", caveat.encode()))
-        signature = hmac.digest(signature, caveat.encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(b"".join([*packets, _packet(b"signature", signature)])).decode().rstrip("=")
-
-
-def _packet(name: bytes, value: bytes) -> bytes:
-    body = name + b" " + value + b"\n"
-    return f"{len(body) + 4:04x}".encode() + body
+    return Macaroon.mint(key, site, secrets.token_hex(8), caveats).text

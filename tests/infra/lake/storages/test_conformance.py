@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gemel.base.errors import InvalidInput
-from gemel.infra.lake.storages import HttpStorage, LocalStorage, S3Storage, Storage, WebdavStorage
+from gemel.infra.lake.storages import HttpStorage, LocalStorage, S3Storage, Storage, Storages, WebdavStorage
+from gemel.infra.lake.tokens import Broker
+from gemel.infra.store import open_store, schema
 from gemel.testing import StorageContract
 
 _NUMBERS = itertools.count()
@@ -64,6 +68,32 @@ class TestWebdavOfXrootd(StorageContract):
         with pytest.raises(InvalidInput, match="cannot take the name"):
             storage.write("with blank.nc", io.BytesIO(b"x"), 1)
         assert list(storage.list()) == []
+
+
+@pytest.mark.slow
+class TestWebdavOfXrootdByProfile(StorageContract):
+    """Over TLS, each request with a macaroon of its own for its folder and what it does there."""
+
+    names = ("plain.txt", "deep/er/still.dat")
+
+    @pytest.fixture(autouse=True)
+    def _place(self, xrootd_pair, sqlite_url: str, home: Path) -> Iterator[None]:
+        self.site = xrootd_pair.a
+        with contextlib.ExitStack() as stack:
+            store = stack.enter_context(contextlib.closing(open_store(sqlite_url)))
+            broker = stack.enter_context(contextlib.closing(Broker(store, schema.metadata.tables, home)))
+            broker.add("site-a", "macaroon", self.site.profile)
+            self.storages = Storages(store, schema.metadata.tables, home, broker)
+            stack.callback(self.storages.close)
+            yield
+
+    def opened(self) -> Storage:
+        number = next(_NUMBERS)
+        # A folder of certificates is as good as a file of them.
+        trust = self.site.authority.folder if number % 2 else self.site.authority.file
+        options = {"url": f"{self.site.url}/part{number}", "profile": "site-a", "ca": str(trust)}
+        self.storages.add(f"part{number}", "webdav", options)
+        return self.storages.get(f"part{number}")
 
 
 class TestS3(StorageContract):

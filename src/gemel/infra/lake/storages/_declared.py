@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
-from gemel.base.errors import Conflict, InvalidInput, not_found
+from gemel.base.errors import ConfigInvalid, Conflict, InvalidInput, not_found
 from gemel.base.plugins import plugins
-from gemel.infra.lake.storages._storage import Storage
+from gemel.infra.lake.storages._storage import Storage, TokenSource
 
 HOME = "home"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
@@ -33,6 +33,14 @@ class Journal(Protocol):
 
     def write(self) -> AbstractContextManager[Connection]:
         """Yield a connection inside one transaction."""
+        ...
+
+
+class Tokens(Protocol):
+    """The token broker, as far as storages need it."""
+
+    def source(self, profile: str, storage: str) -> TokenSource:
+        """Return where a storage gets its tokens; raise `NotFound` when there is no such profile."""
         ...
 
 
@@ -52,10 +60,13 @@ class Storages:
         journal: Where declarations are kept.
         tables: Of the journal, by name.
         home: The engine's folder.
+        tokens: The broker, for storages that are declared with a `profile`.
     """
 
-    def __init__(self, journal: Journal, tables: Mapping[str, sql.Table], home: Path) -> None:
-        self._journal = journal
+    def __init__(
+        self, journal: Journal, tables: Mapping[str, sql.Table], home: Path, tokens: Tokens | None = None
+    ) -> None:
+        self._journal, self._tokens = journal, tokens
         self._table, self._replicas = tables["storages"], tables["replicas"]
         self._own = Declaration(HOME, "local", {"folder": str(home / "data")})
         self._open: dict[str, tuple[Declaration, Storage]] = {}
@@ -65,7 +76,9 @@ class Storages:
         """Return every declaration, `home` first."""
         with self._journal.read() as connection:
             rows = connection.execute(sql.select(self._table).order_by(self._table.c.name)).mappings().all()
-        return [self._own, *(Declaration(row["name"], row["kind"], json.loads(row["options"])) for row in rows)]
+        declared = [Declaration(row["name"], row["kind"], json.loads(row["options"])) for row in rows]
+        # A row of the engine's own storage tells only where it stands.
+        return [self._own, *(item for item in declared if item.name != HOME)]
 
     def get(self, name: str) -> Storage:
         """Return the storage declared as `name`.
@@ -80,7 +93,7 @@ class Storages:
         with self._lock:
             known = self._open.get(name)
             if known is None or known[0] != declared[name]:
-                self._open[name] = declared[name], made(declared[name])
+                self._open[name] = declared[name], made(declared[name], self._tokens)
             return self._open[name][1]
 
     def add(self, name: str, kind: str, options: Mapping[str, str]) -> Declaration:
@@ -88,14 +101,14 @@ class Storages:
 
         Raises:
             InvalidInput: The name cannot be one, or the options do not fit the kind.
-            NotFound: There is no such kind.
+            NotFound: There is no such kind, or no such token profile.
             Conflict: The name is taken.
         """
         if not _NAME.fullmatch(name):
             hint = "Lower-case letters, digits, '.', '_' and '-'; 60 at most."
             raise InvalidInput(f"{name[:80]!r} is no name for a storage.", hint=hint)
         declaration = Declaration(name, kind, dict(options))
-        made(declaration).close()
+        made(declaration, self._tokens).close()
         row = {"name": name, "kind": kind, "options": json.dumps(declaration.options), "created": time.time()}
         try:
             if name == HOME:
@@ -134,8 +147,21 @@ class Storages:
             self._open.clear()
 
 
-def made(declaration: Declaration) -> Storage:
-    """Return the storage that a declaration describes, through the plugin of its kind."""
+def made(declaration: Declaration, tokens: Tokens | None = None) -> Storage:
+    """Return the storage that a declaration describes, through the plugin of its kind.
+
+    A plugin whose class says `takes_tokens = True` is given its `TokenSource` as `tokens=` when it has a `profile`.
+
+    Raises:
+        ConfigInvalid: The options do not fit, or there is a `profile` and no broker.
+        NotFound: There is no such kind, or no such token profile.
+    """
     plugin: Any = plugins("storages").get(declaration.kind)
-    storage: Storage = plugin(declaration.name, declaration.options)
+    profile = declaration.options.get("profile")
+    given: dict[str, TokenSource] = {}
+    if profile and getattr(plugin, "takes_tokens", False):
+        if tokens is None:
+            raise ConfigInvalid(f"Storage '{declaration.name}' has a token profile, and there is no token broker here.")
+        given = {"tokens": tokens.source(profile, declaration.name)}
+    storage: Storage = plugin(declaration.name, declaration.options, **given)
     return storage

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import re
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO
-from urllib.parse import quote, urlsplit
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx2
 
@@ -21,6 +23,7 @@ from gemel.infra.lake.storages._storage import (
     Entry,
     Readable,
     Statted,
+    TokenSource,
     changed,
     checked_options,
     checked_path,
@@ -31,6 +34,9 @@ from gemel.infra.lake.storages._storage import (
 )
 from gemel.infra.lake.web import Web
 
+_NEW = 60.0  # seconds; a token older than this may have been withdrawn
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")  # as `openssl rehash` names certificates
+_REST = 1 << 16  # bytes of an answer that nobody asked for, and that are read to keep the connection
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 # Names of digests in `Want-Digest` (RFC 3230) and `Repr-Digest` (RFC 9530).
 _DIGESTS = {"sha256": ("sha-256", "sha256"), "adler32": ("adler32", "adler"), "md5": ("md5",)}
@@ -41,16 +47,25 @@ class HttpStorage(Statted):
 
     Args:
         name: As declared.
-        options: `url` of the folder; `token`, a reference to the bearer token; `user` and `password` (a reference)
-            instead; `ca`, a file of certificates to trust.
+        options: `url` of the folder; `token`, a reference to the bearer token, or `profile`, the name of a token
+            profile, or `user` and `password` (a reference); `ca`, a file of certificates to trust, or a folder of them
+            under their hashes.
+        tokens: Where tokens come from, with a `profile`.
     """
 
     kind = "http"
     writable = False
+    takes_tokens = True
+    known: ClassVar[dict[str, bool]] = {
+        "url": True, "token": False, "profile": False, "user": False, "password": False, "ca": False,
+    }  # fmt: skip
+    secrets: ClassVar[tuple[str, ...]] = ("token", "password")
 
-    def __init__(self, name: str, options: Mapping[str, str]) -> None:
-        known = {"url": True, "token": False, "user": False, "password": False, "ca": False}
-        checked_options(self.kind, options, known, ("token", "password"))
+    def __init__(self, name: str, options: Mapping[str, str], tokens: TokenSource | None = None) -> None:
+        checked_options(self.kind, options, self.known, self.secrets)
+        if "profile" in options and ({"token", "user"} & options.keys() or tokens is None):
+            hint = "Leave out token= and user=." if tokens else "It is the engine that gives tokens by profile."
+            raise ConfigInvalid(f"Storage '{name}' cannot use its token profile.", hint=hint)
         parts = urlsplit(options["url"])
         if parts.username or parts.password or parts.query or parts.fragment:
             hint = "Name the token as token=env:NAME or token=file:PATH."
@@ -59,19 +74,20 @@ class HttpStorage(Statted):
             web.check(options["url"])
         self.name = name
         self._options = dict(options)
+        self._tokens = tokens if "profile" in options else None
         self._base = options["url"].rstrip("/")
-        trusted: Any = _trust(options["ca"]) if "ca" in options else True
+        verify: Any = trusted(options["ca"]) if "ca" in options else True
         self._http = httpx2.Client(
-            timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, verify=trusted,
+            timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, verify=verify,
             headers={"Accept-Encoding": "identity"},
         )  # fmt: skip
 
     def stat(self, path: str) -> Entry:
         """Return what is known of a file."""
-        with self._ask("HEAD", path) as answer:
+        with self.ask("HEAD", path) as answer:
             size = answer.headers.get("content-length")
         if size is None:
-            with self._ask("GET", path, headers={"Range": "bytes=0-0"}) as answer:
+            with self.ask("GET", path, headers={"Range": "bytes=0-0"}) as answer:
                 size = answer.headers.get("content-range", "").rpartition("/")[2]
         if not size.isdigit():
             raise StoreUnavailable(f"Storage '{self.name}' does not say how large '{path}' is.", storage=self.name)
@@ -94,7 +110,7 @@ class HttpStorage(Statted):
         headers = {"Range": f"bytes={start}-{stop - 1}"}
         if entry.version and not entry.version.startswith("W/"):
             headers["If-Match"] = entry.version
-        with self._ask("GET", entry.path, headers=headers) as answer:
+        with self.ask("GET", entry.path, headers=headers) as answer:
             if answer.headers.get("etag") not in (None, entry.version):
                 raise changed(self.name, entry.path)
             if answer.status_code == 200 and (start, stop) != (0, entry.size):
@@ -133,7 +149,7 @@ class HttpStorage(Statted):
         """Return the digest that the server tells when it is asked (RFC 3230, RFC 9530), or None."""
         names = _DIGESTS.get(algorithm, ())
         wanted = ",".join(names[:1])
-        with self._ask("HEAD", path, headers={"Want-Digest": wanted, "Want-Repr-Digest": f"{wanted}=9"}) as answer:
+        with self.ask("HEAD", path, headers={"Want-Digest": wanted, "Want-Repr-Digest": f"{wanted}=9"}) as answer:
             told = [answer.headers.get("repr-digest", ""), answer.headers.get("digest", "")]
         for name, value in (item.strip().split("=", 1) for text in told for item in text.split(",") if "=" in item):
             if name.lower() in names:
@@ -146,32 +162,76 @@ class HttpStorage(Statted):
 
     def signed(self, path: str, seconds: int) -> str | None:
         """Return the file's address when it needs no token."""
-        free = not {"token", "user", "ca"} & self._options.keys()
+        free = not {"token", "profile", "user", "ca"} & self._options.keys()
         return self.url(path) if free else None
 
     def close(self) -> None:
         """Let connections go."""
         self._http.close()
 
-    def _authorisation(self) -> dict[str, str]:
+    def authorisation(self, operation: str, path: str, seconds: float | None = None) -> dict[str, str]:
+        """Return the headers that allow an operation on a file, fit to be handed to another server too.
+
+        Args:
+            operation: `read`, `write` (all that changes) or `delete`.
+            path: Of the file.
+            seconds: How long it has to last, for a service that cannot ask for another one. A `token` that was declared
+                without a profile is given as it is.
+
+        Raises:
+            Unauthenticated, Denied, ConfigInvalid, StoreUnavailable: There is no token to be had, or none for so long.
+        """
+        if self._tokens is not None and seconds is not None:
+            return _bearer(self._tokens.token(operation, unquote(urlsplit(self.url(path)).path), seconds))
+        return self._authorisation(operation, self.url(path))
+
+    def _authorisation(self, operation: str, address: str) -> dict[str, str]:
+        if urlsplit(address)[:2] != urlsplit(self._base)[:2]:
+            return {}  # another server, which has no business with this one's tokens
+        if self._tokens is not None:
+            return _bearer(self._tokens.token(operation, unquote(urlsplit(address).path)))
         if "token" in self._options:
-            return {"Authorization": f"Bearer {revealed(self.name, self._options['token'])}"}
+            return _bearer(revealed(self.name, self._options["token"]))
         if "user" in self._options:
             pair = f"{self._options['user']}:{revealed(self.name, self._options.get('password', ''))}"
             return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
         return {}
 
     @contextlib.contextmanager
-    def _ask(
+    def ask(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, content: Any = None, url: str = ""
     ) -> Iterator[httpx2.Response]:
-        """Yield a successful answer before its body is read; `url` where it is not the file's own."""
-        address = url or self.url(path)
-        with self._reached(path):
-            sent = {**self._authorisation(), **(headers or {})}
-            with self._http.stream(method, address, headers=sent, content=content) as answer:
-                self._require_success(answer, path)
-                yield answer
+        """Yield a successful answer before its body is read; `url` where it is not the file's own.
+
+        A token that the server refuses is given up, and the request sent once more with another where it can be: where
+        there is no `content`, or it says by `again()` that it begins anew.
+        """
+        address, given = url or self.url(path), headers or {}
+        operation = _operation(method, given)
+        sent = {**({} if "Authorization" in given else self._authorisation(operation, address)), **given}
+        with self._reached(path), contextlib.ExitStack() as stack:
+            answer = stack.enter_context(self._http.stream(method, address, headers=sent, content=content))
+            renewed = self._renewed(answer, operation, address, sent)
+            if renewed and (content is None or isinstance(content, bytes) or _begun_anew(content)):
+                stack.close()
+                sent |= renewed
+                answer = stack.enter_context(self._http.stream(method, address, headers=sent, content=content))
+            self._require_success(answer, path)
+            yield answer
+            _finish(answer)
+
+    def _renewed(
+        self, answer: httpx2.Response, operation: str, address: str, sent: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return the header with another token when the one that was sent may be at fault; otherwise nothing."""
+        refused = sent.get("Authorization", "").removeprefix("Bearer ")
+        # Where no token was shown none is: the address may be another server's.
+        if self._tokens is None or not refused or answer.status_code not in (401, 403):
+            return {}
+        # XRootD answers 403 to an expired or withdrawn token too; one that is new was refused for what it allows.
+        age = 0.0 if answer.status_code == 401 else _NEW
+        other = self._tokens.another(operation, unquote(urlsplit(address).path), refused, age)
+        return _bearer(other) if other else {}
 
     @contextlib.contextmanager
     def _reached(self, path: str) -> Iterator[None]:
@@ -179,8 +239,10 @@ class HttpStorage(Statted):
         try:
             yield
         except httpx2.TimeoutException as error:
+            _strip(error)
             raise StoreUnavailable(f"Storage '{self.name}' does not answer in time.", hint=hint) from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
+            _strip(error)
             reason = str(error).rstrip(".") or type(error).__name__
             message = f"Storage '{self.name}' cannot be reached, or broke off, at '{path}': {reason}."
             raise StoreUnavailable(message, hint=hint, storage=self.name, path=path) from error
@@ -202,9 +264,52 @@ class HttpStorage(Statted):
         raise StoreUnavailable(f"Storage '{self.name}' answers with status {code} at '{path}'.", status=code)
 
 
-def _trust(certificates: str) -> ssl.SSLContext:
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _finish(answer: httpx2.Response) -> None:
+    """Read what is left of a short answer: a connection whose answer was not read to its end cannot be used again."""
+    told = answer.headers.get("content-length", "")
+    short = answer.request.method == "HEAD" or (told.isdecimal() and int(told) <= _REST)
+    if short and not answer.is_stream_consumed:
+        with contextlib.suppress(httpx2.HTTPError):
+            answer.read()
+
+
+def _begun_anew(content: Any) -> bool:
+    again = getattr(content, "again", None)
+    return bool(again and again())
+
+
+def _operation(method: str, headers: Mapping[str, str]) -> str:
+    if method == "DELETE":
+        return "delete"
+    reading = method in ("GET", "HEAD", "PROPFIND", "OPTIONS") or (method == "COPY" and "Source" not in headers)
+    return "read" if reading else "write"
+
+
+def _strip(error: Exception) -> None:
+    """Remove what is secret from the request that an error holds, which lives on as its cause."""
+    with contextlib.suppress(AttributeError, RuntimeError):
+        for name in ("Authorization", "TransferHeaderAuthorization"):
+            error.request.headers.pop(name, None)  # type: ignore[attr-defined]
+
+
+def trusted(certificates: str) -> ssl.SSLContext:
+    """Return what trusts the certificates in a file, or in a folder that holds them under their hashes.
+
+    Raises:
+        ConfigInvalid: There are none that can be read.
+    """
+    place = Path(certificates).expanduser()
     try:
-        return ssl.create_default_context(cafile=certificates)
+        if not place.is_dir():
+            return ssl.create_default_context(cafile=place)
+        if not any(_HASHED.fullmatch(path.name) for path in place.iterdir()):
+            hint = f"openssl rehash {certificates}"
+            raise ConfigInvalid(f"There are no certificates under their hashes in '{certificates}'.", hint=hint)
+        return ssl.create_default_context(capath=place)
     except OSError as error:
         raise ConfigInvalid(f"The certificates in '{certificates}' cannot be read: {error}.") from error
 

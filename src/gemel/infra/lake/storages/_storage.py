@@ -110,6 +110,27 @@ class Storage(Protocol):
         ...
 
 
+class TokenSource(Protocol):
+    """Where a storage gets its tokens, each for one operation below one folder."""
+
+    def token(self, operation: str, path: str, seconds: float | None = None) -> str:
+        """Return a token.
+
+        Args:
+            operation: `read`, `write` (all that changes) or `delete`.
+            path: Of the file on the server, from its root; of a folder with a slash at the end.
+            seconds: How long it has to last, where that matters.
+        """
+        ...
+
+    def another(self, operation: str, path: str, refused: str, age: float = 0.0) -> str | None:
+        """Return a token in place of one that the server refused.
+
+        None when there is no other, or when the refused one was got less than `age` seconds ago.
+        """
+        ...
+
+
 class Statted(abc.ABC):
     """`exists` and `size` by way of `stat`."""
 
@@ -152,7 +173,13 @@ def checked_path(path: str) -> str:
     return path
 
 
-def checked_options(kind: str, options: Mapping[str, str], known: Mapping[str, bool], secrets: tuple[str, ...]) -> None:
+def checked_options(
+    kind: str,
+    options: Mapping[str, str],
+    known: Mapping[str, bool],
+    secrets: tuple[str, ...],
+    what: str = "storage",
+) -> None:
     """Raise unless the options of a storage are known, complete, and give secrets by reference.
 
     Args:
@@ -160,6 +187,7 @@ def checked_options(kind: str, options: Mapping[str, str], known: Mapping[str, b
         options: As declared.
         known: Whether each is required, by name.
         secrets: Those that must be ``env:NAME`` or ``file:PATH``.
+        what: Has the options, for messages.
 
     Raises:
         ConfigInvalid: They are not.
@@ -167,10 +195,10 @@ def checked_options(kind: str, options: Mapping[str, str], known: Mapping[str, b
     for name in options:
         if name not in known:
             hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
-            raise ConfigInvalid(f"A storage of the kind '{kind}' has no option '{name}'.", hint=hint)
+            raise ConfigInvalid(f"A {what} of the kind '{kind}' has no option '{name}'.", hint=hint)
     for name, required in known.items():
         if required and not options.get(name):
-            raise ConfigInvalid(f"A storage of the kind '{kind}' needs the option '{name}'.", hint=f"Add {name}=…")
+            raise ConfigInvalid(f"A {what} of the kind '{kind}' needs the option '{name}'.", hint=f"Add {name}=…")
     for name in secrets:
         if name in options and options[name].partition(":")[0] not in ("env", "file"):
             hint = f"Write {name}=env:VARIABLE or {name}=file:PATH: secrets are never stored."

@@ -7,15 +7,26 @@ import secrets
 import shutil
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, cast
 from urllib.parse import quote, unquote, urlsplit
 
-from gemel.base.errors import Denied, GemelError, InvalidInput, NotFound, StoreUnavailable
+from gemel.base.errors import ConfigInvalid, Denied, GemelError, InvalidInput, NotFound, StoreUnavailable
 from gemel.infra.lake.storages._http import HttpStorage, instant
 from gemel.infra.lake.storages._local import translated
-from gemel.infra.lake.storages._storage import PIECE, Entry, Readable, checked_path, cut_off, missing, staging_name
+from gemel.infra.lake.storages._storage import (
+    PIECE,
+    Entry,
+    Readable,
+    TokenSource,
+    checked_path,
+    cut_off,
+    missing,
+    staging_name,
+)
 
 _STAGING = ".uploading-"
+_COPIES = {"both": ("pull", "push"), "pull": ("pull",), "push": ("push",), "no": ()}
 _ANSWER_BYTES = 64 << 20  # of one folder's list: some hundred thousand entries
 _WANTED = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
@@ -24,10 +35,31 @@ _WANTED = (
 
 
 class WebdavStorage(HttpStorage):
-    """A folder of a WebDAV server; options as those of `HttpStorage`."""
+    """A folder of a WebDAV server.
+
+    Args:
+        name: As declared.
+        options: Those of `HttpStorage`; `copies`, what third-party copies the server makes (`both`, the default, tries
+            and finds out; `pull`, `push`, `no`); `fts`, the address of a File Transfer Service to be asked for copies to
+            here, and `fts_token`, a reference to its bearer token.
+
+    Attributes:
+        copies: Directions of third-party copies that may be asked of the server.
+        fts: Address of the File Transfer Service and the reference to its token, where one is declared.
+    """
 
     kind = "webdav"
     writable = True
+    known: ClassVar[dict[str, bool]] = HttpStorage.known | {"copies": False, "fts": False, "fts_token": False}
+    secrets: ClassVar[tuple[str, ...]] = (*HttpStorage.secrets, "fts_token")
+
+    def __init__(self, name: str, options: Mapping[str, str], tokens: TokenSource | None = None) -> None:
+        super().__init__(name, options, tokens)
+        asked = options.get("copies", "both")
+        if asked not in _COPIES:
+            raise ConfigInvalid(f"copies={asked} is not one of {', '.join(_COPIES)}.", hint="Leave it out to find out.")
+        self.copies = _COPIES[asked]
+        self.fts = (options["fts"].rstrip("/"), options.get("fts_token")) if "fts" in options else None
 
     def stat(self, path: str) -> Entry:
         """Return what is known of a file."""
@@ -45,23 +77,29 @@ class WebdavStorage(HttpStorage):
                 size = spool.tell()
                 spool.seek(0)
                 return self.write(path, spool, size)
+        pieces = _Pieces(stream)
+        with self.staged(path) as staging:
+            with self.ask("PUT", staging, content=pieces, headers={"Content-Length": str(size)}):
+                pass
+            there = self.stat(staging).size
+            if there != pieces.sent:
+                raise cut_off(self.name, path, pieces.sent, there)
+        return pieces.sent
+
+    @contextlib.contextmanager
+    def staged(self, path: str) -> Iterator[str]:
+        """Yield the name under which to put what then becomes `path`; when the block fails, it is removed."""
         self.url(path)
         folder = path.rpartition("/")[0]
         staging = f"{folder}/" * bool(folder) + staging_name(_STAGING, path) + secrets.token_hex(6)
         self._make_folders(path)
-        counted = [0]
         try:
-            with self._ask("PUT", staging, content=_pieces(stream, counted), headers={"Content-Length": str(size)}):
-                pass
-            there = self.stat(staging).size
-            if there != counted[0]:
-                raise cut_off(self.name, path, counted[0], there)
+            yield staging
             self._put_in_place(staging, path)
         except BaseException:
-            with contextlib.suppress(GemelError), self._ask("DELETE", staging):
+            with contextlib.suppress(GemelError), self.ask("DELETE", staging):
                 pass
             raise
-        return counted[0]
 
     def delete(self, path: str) -> None:
         """Remove a file, or what a killed process was writing under its name."""
@@ -70,7 +108,7 @@ class WebdavStorage(HttpStorage):
         except NotFound:
             self._sweep(path)
             raise
-        with self._ask("DELETE", path):
+        with self.ask("DELETE", path):
             pass
 
     def _sweep(self, path: str) -> None:
@@ -79,7 +117,7 @@ class WebdavStorage(HttpStorage):
         with contextlib.suppress(NotFound):
             for entry, _ in self._properties(address, folder or "/", "1"):
                 if entry.path.rpartition("/")[2].startswith(staging_name(_STAGING, path)):
-                    with self._ask("DELETE", entry.path):
+                    with self.ask("DELETE", entry.path):
                         pass
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
@@ -109,7 +147,7 @@ class WebdavStorage(HttpStorage):
             raise InvalidInput(f"The server of storage '{self.name}' cannot take the name '{path}'.", hint=hint)
 
     def _move(self, path: str, destination: str) -> None:
-        with self._ask("MOVE", path, headers={"Destination": destination, "Overwrite": "T"}):
+        with self.ask("MOVE", path, headers={"Destination": destination, "Overwrite": "T"}):
             pass
 
     def _make_folders(self, path: str) -> None:
@@ -117,12 +155,12 @@ class WebdavStorage(HttpStorage):
         for depth in range(1, len(parts) + 1):
             folder = "/".join(parts[:depth])
             # A folder that is there is refused in several ways; the PUT that follows tells what is really wrong.
-            with contextlib.suppress(Denied, StoreUnavailable), self._ask("MKCOL", folder):
+            with contextlib.suppress(Denied, StoreUnavailable), self.ask("MKCOL", folder):
                 pass
 
     def _properties(self, address: str, path: str, depth: str) -> Sequence[tuple[Entry, bool]]:
         headers = {"Depth": depth, "Content-Type": "application/xml; charset=utf-8"}
-        with self._ask("PROPFIND", path, headers=headers, content=_WANTED, url=address) as answer:
+        with self.ask("PROPFIND", path, headers=headers, content=_WANTED, url=address) as answer:
             body = bytearray()
             for piece in answer.iter_bytes(PIECE):
                 body += piece
@@ -153,7 +191,24 @@ def _entry(response: ET.Element, base: str) -> tuple[Entry, bool] | None:
     return Entry(path, int(size) if size.isdigit() else 0, modified, version), folder
 
 
-def _pieces(stream: Readable, counted: list[int]) -> Iterator[bytes]:
-    while piece := stream.read(PIECE):
-        counted[0] += len(piece)
-        yield piece
+class _Pieces:
+    """The pieces of a stream, counted; from the beginning once more where the stream can go back."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = cast(Any, stream)
+        seekable = getattr(stream, "seekable", None)
+        self._start = self._stream.tell() if seekable and seekable() else None
+        self.sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self._stream.read(PIECE):
+            self.sent += len(piece)
+            yield piece
+
+    def again(self) -> bool:
+        """Return whether the stream is at its beginning again."""
+        if self._start is None:
+            return False
+        self._stream.seek(self._start)
+        self.sent = 0
+        return True
