@@ -27,7 +27,7 @@ _DOWNLOAD_BYTES = 4 << 30
 # The network may fail for a moment; what is wrong with the arguments will not pass.
 _NETWORK = Retry(attempts=3, delay=0.5, on=(ConnectionError, TimeoutError))
 # Formats that begin alike, of which either may be asked for.
-_ALIKE = ({"GTiff", "COG"}, {"JSON", "GeoJSON", "CoverageJSON"})
+_ALIKE = ({"GTiff", "COG"}, {"JSON", "GeoJSON", "CoverageJSON"}, {"CSV", "Text", "Binary"})
 
 
 def _collection_state(id: Any = None, **_: Any) -> str | None:

@@ -44,6 +44,7 @@ class Format:
         reader: Returns the value in a file; None for a format that is only written.
         output_parameters: JSON schema of each option of writing, by name, with `default`.
         input_parameters: JSON schema of each option of reading, by name, with `default`.
+        value: Whether what it holds is a value of graphs, so that faces list it; raw bytes, say, are none.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Format:
     reader: Reader | None = None
     output_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     input_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    value: bool = True
 
     def write(self, value: Any, path: Path, options: Options | None = None) -> list[Path]:
         """Return the files after `value` is written whole; when that fails, nothing is left.
