@@ -4,6 +4,7 @@ from gemel.infra.lake.catalogue._catalogue import Catalogue, digest
 from gemel.infra.lake.catalogue._cql2 import checked, parse_text
 from gemel.infra.lake.catalogue._documents import Span, box, shape, span
 from gemel.infra.lake.catalogue._fields import chosen
+from gemel.infra.lake.catalogue._geoparquet import write_geoparquet
 from gemel.infra.lake.catalogue._outside import Answer, search_many
 from gemel.infra.lake.catalogue._search import LARGEST_LIMIT, Page, Search, Sort, parse_sort, sort_keys
 
@@ -25,4 +26,5 @@ __all__ = [
     "shape",
     "sort_keys",
     "span",
+    "write_geoparquet",
 ]

@@ -1,11 +1,14 @@
 """Storages: places where datasets lie, each behind one small protocol, declared by name and reached with its own token."""
 
-from gemel.infra.lake.storages._declared import HOME, Declaration, Journal, Storages
+from gemel.infra.lake.storages._declared import HOME, Declaration, Journal, Storages, Tokens
+from gemel.infra.lake.storages._fdb import FdbStorage
 from gemel.infra.lake.storages._http import HttpStorage
-from gemel.infra.lake.storages._local import LocalStorage
+from gemel.infra.lake.storages._local import LocalStorage, in_writing, translated
 from gemel.infra.lake.storages._ranged import RangedFile
 from gemel.infra.lake.storages._s3 import S3Storage
-from gemel.infra.lake.storages._storage import PIECE, Entry, Readable, Storage, checked_path
+from gemel.infra.lake.storages._stac import StacStorage
+from gemel.infra.lake.storages._standing import Standing, Standings
+from gemel.infra.lake.storages._storage import PIECE, Entry, Readable, Storage, TokenSource, checked_path, revealed
 from gemel.infra.lake.storages._webdav import WebdavStorage
 
 __all__ = [
@@ -13,14 +16,23 @@ __all__ = [
     "PIECE",
     "Declaration",
     "Entry",
+    "FdbStorage",
     "HttpStorage",
     "Journal",
     "LocalStorage",
     "RangedFile",
     "Readable",
     "S3Storage",
+    "StacStorage",
+    "Standing",
+    "Standings",
     "Storage",
     "Storages",
+    "TokenSource",
+    "Tokens",
     "WebdavStorage",
     "checked_path",
+    "in_writing",
+    "revealed",
+    "translated",
 ]

@@ -167,6 +167,15 @@ class LocalStorage(Statted):
         """Do nothing."""
 
 
+def in_writing(name: str) -> bool:
+    """Return whether a file of this name is one that somebody is writing, and that no list shows.
+
+    >>> in_writing(".writing-0123456789ab-xyz"), in_writing("rain.nc")
+    (True, False)
+    """
+    return name.startswith(_STAGING)
+
+
 @contextlib.contextmanager
 def translated(storage: str, path: str) -> Iterator[None]:
     """Turn what the system says of a file into gemel's own errors."""

@@ -58,6 +58,11 @@ class S3Storage(Statted):
         self._http = httpx2.Client(timeout=60.0, headers={"Accept-Encoding": "identity"})
         self._opened: tuple[tuple[str, ...], Any] | None = None
 
+    def path_of(self, bucket: str, key: str) -> str | None:
+        """Return the path here of an object of a bucket, or None when it does not lie here."""
+        inside = bucket == self._options["bucket"] and key.startswith(self._prefix)
+        return key.removeprefix(self._prefix) if inside else None
+
     def _bucket(self) -> Any:
         # Keys are looked up each time: those that were renewed are used.
         keys = tuple(

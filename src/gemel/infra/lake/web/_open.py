@@ -48,4 +48,4 @@ def _passing() -> tuple[Cache, tempfile.TemporaryDirectory[str]]:
 
 def cache_of(home: Path | None) -> Cache:
     """Return the cache of an engine's home; without one, a folder that goes with this process."""
-    return Cache(home / "cache") if home is not None else _passing()[0]
+    return Cache(home / "cache" / "web") if home is not None else _passing()[0]
