@@ -23,7 +23,7 @@ import uvicorn
 
 from gemel.core.engine import Service
 from gemel.infra.access import read_token
-from gemel.server import Pages, create_app
+from gemel.server import Pages, bind, create_app
 
 FIRST_DAY = date(2001, 1, 1)
 PATIENCE = 60.0  # seconds until something that should take a moment is taken for broken
@@ -289,7 +289,7 @@ class Serving:
 def serving(service: Service, pages: Pages | None = None) -> Iterator[Serving]:
     """Yield the engine of `service` behind a real address, served from a thread."""
     app = create_app(service, pages)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = bind("127.0.0.1", 0)
     ready = threading.Event()
 
     class _Server(uvicorn.Server):

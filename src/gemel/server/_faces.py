@@ -38,6 +38,9 @@ class Face(Protocol):
     Attributes:
         prefix: Path below which it lives, such as ``/openeo/1.2``.
         roots: Paths outside of it that the standard demands, such as ``/.well-known/openeo``.
+
+    A face whose standard has tokens of its own may say ``guards_itself = True``: every request then reaches its app,
+    with ``scope["actor"]`` telling whether the engine's token was shown, and the app refuses whom it does not know.
     """
 
     prefix: str

@@ -109,6 +109,8 @@ class Gate:
         face = face_of(self._faces, path)
         if face is not None and face.is_public(request.method, path):
             return "public"
+        if face is not None and getattr(face, "guards_itself", False):
+            return "guarded"
         first = path.strip("/").split("/")[0] or "page"
         return "linked" if actor.id == "link" else first
 

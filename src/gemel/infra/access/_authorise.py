@@ -50,6 +50,8 @@ class Authoriser:
         """Return whether `actor` may do `action` (read, write) to `resource`, and why."""
         if (action, resource) in _PUBLIC:
             return Decision(True, f"anyone may {action} {resource}")
+        if resource == "guarded":
+            return Decision(True, "the face that answers there checks tokens of its own")
         if actor.is_owner:
             return Decision(True, "the owner may do everything")
         if actor.id == "link" and (action, resource) == ("read", "linked"):
