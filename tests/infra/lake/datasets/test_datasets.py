@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemel.base.errors import Conflict, InvalidInput, NotFound, ResultCorrupt, StoreFull
-from gemel.infra.lake.datasets import Facts, Hashed, Name
+from gemel.infra.lake.datasets import Facts, Name
+from gemel.infra.lake.transport import Hashed
 
 
 class _Chunks:
@@ -192,7 +193,7 @@ _KILLED = """
     import os, signal, sys
     from pathlib import Path
     sys.path.insert(0, {here!r})
-    from conftest import Lake
+    from lake_of_tests import Lake
     from gemel.infra.lake.datasets import _transfers
     from gemel.infra.lake.storages import LocalStorage
     lake = Lake({url!r}, Path({home!r}))
@@ -203,7 +204,7 @@ _KILLED = """
 """
 _PLACES = {
     "in the middle of writing": "lake.datasets._transfers._touching = lambda *_: lambda done: die() if done > 1_500_000 else None",
-    "before the copy is compared": "_transfers.Transfers.compare = die",
+    "before the copy is compared": "_transfers.Sightings.add = die",
     "before the journal knows": "lake.datasets._records.settle = lake.datasets._records.create = die",
     "before the old one is dropped": "_transfers.Transfers.sweep = die",
     "after the old file went": "lake.datasets._records.forget = die",

@@ -72,7 +72,11 @@ def test_a_file_goes_round_all_storages_and_comes_back_the_same(lake, rain, s3, 
     for storage in ("bucket", "dav", "grid", "archive"):
         (moved,) = lake.datasets.move("round:trip µ.bin", storage)
         assert [replica.storage for replica in moved.replicas] == [storage]
-        assert moved.digests == record.digests
+        assert {name: item.value for name, item in moved.digests.items()} == {
+            name: item.value for name, item in record.digests.items()
+        }
+        # What was read at the other end agreed.
+        assert moved.digests["sha256"].confirmed or moved.digests["adler32"].confirmed
     assert lake.path("round:trip µ.bin", "archive").read_bytes() == rain.read_bytes()
     for name in ("bucket", "dav", "grid"):
         assert [entry.path for entry in lake.storages.get(name).list("round")] == []
@@ -83,7 +87,7 @@ def test_xrootd_tells_the_digest_of_what_it_holds(lake, rain, xrootd):
     lake.storages.get("grid").write("foreign.bin", rain.open("rb"), rain.stat().st_size)
     record = lake.datasets.register("a:foreign", "grid", "foreign.bin")
     assert record.state == "unverified"
-    assert record.digests["adler32"].origin == "storage"
+    assert record.digests["adler32"].origin == "source"
     assert [item.outcome for item in lake.datasets.verify(["a:foreign"])] == ["good"]
     record = lake.datasets.get("a:foreign")
     assert record.state == "verified" and record.digests["sha256"].origin == "stream"

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
 
-from gemel.base.errors import Conflict, GemelError, InvalidInput, NotFound, ResultCorrupt
-from gemel.infra.lake.datasets._hashing import LENGTHS, Progress, checked_digests
+from gemel.base.errors import Conflict, InvalidInput, NotFound
+from gemel.infra.lake._file_cache import FileCache
+from gemel.infra.lake.datasets._contents import Contents
+from gemel.infra.lake.datasets._events import Changes
+from gemel.infra.lake.datasets._facts import Facts
 from gemel.infra.lake.datasets._names import Name
 from gemel.infra.lake.datasets._opening import open_replica
-from gemel.infra.lake.datasets._records import HERE, RANKS, Digest, Record, Records, Replica, taken
-from gemel.infra.lake.datasets._transfers import STALE_SECONDS, Transfers, system_errors
+from gemel.infra.lake.datasets._query import fits
+from gemel.infra.lake.datasets._records import RANKS, Record, Records, Replica, taken
+from gemel.infra.lake.datasets._replicating import Replicated, Replicating
+from gemel.infra.lake.datasets._transfers import STALE_SECONDS, Transfers, arrived
 from gemel.infra.lake.datasets._verifying import Finding, verified
-from gemel.infra.lake.storages import HOME, Journal, LocalStorage, Storages
+from gemel.infra.lake.storages import HOME, Entry, Journal, LocalStorage, Readable, Standings, Storages
+from gemel.infra.lake.transport import LENGTHS, Carrier, Digest, Progress, checked_digests, system_errors
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What people say of a dataset.
-
-    Attributes:
-        metadata: JSON members.
-        licence: As SPDX names it.
-        lifetime: After it the dataset may go; None for ever.
-    """
-
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    licence: str | None = None
-    lifetime: timedelta | None = None
-
-    def kept(self) -> dict[str, Any]:
-        """Return them as members of a `Record`."""
-        expires = None if self.lifetime is None else time.time() + self.lifetime.total_seconds()
-        return {"metadata": self.metadata, "licence": self.licence, "expires": expires}
+_CACHE_BYTES = 10_000_000_000
+_BATCH = 1000  # files that are registered in one transaction
+_MANY = 30  # names from which on all records are read at once, and not one by one
+_USED_SECONDS = 3600.0  # uses of a replica within so long of each other are noted once
 
 
 class Datasets:
@@ -50,13 +40,28 @@ class Datasets:
         tables: Its tables, by name.
         storages: Where replicas lie.
         home: The engine's folder; a cache of what is opened lies there.
+        cache_bytes: What the files of the cache may take together.
+
+    Attributes:
+        changes: What happened to them, in order.
+        contents: Their bytes.
     """
 
-    def __init__(self, journal: Journal, tables: Mapping[str, sql.Table], storages: Storages, home: Path) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        tables: Mapping[str, sql.Table],
+        storages: Storages,
+        home: Path,
+        cache_bytes: int = _CACHE_BYTES,
+    ) -> None:
         self._records = Records(journal, tables)
         self._storages = storages
-        self._transfers = Transfers(self._records, storages)
-        self._cache = home / "cache" / "datasets"
+        self._transfers = Transfers(self._records, storages, Carrier(), Standings(journal, tables, storages.list))
+        self._replicating = Replicating(self._records, self._transfers, storages)
+        self.changes = Changes(journal, tables)
+        self.contents = Contents(self._records, self._transfers, self._replicating, storages)
+        self._cache = FileCache(home / "cache" / "datasets", cache_bytes)
 
     def put(
         self,
@@ -86,17 +91,43 @@ class Datasets:
             StoreFull: There is no space left; nothing is kept.
             StoreUnavailable: The storage cannot be reached; nothing is kept.
         """
-        called, given = Name.parse(name), checked_digests(digests or {})
+        if not file.is_file():
+            raise NotFound(f"There is no file '{file}'.", path=str(file))
+        with system_errors(str(file)), file.open("rb") as source:
+            sure = {"storage": storage, "digests": digests, "size": file.stat().st_size}
+            return self.receive(source, name, facts=facts, progress=progress, **sure)
+
+    def receive(
+        self,
+        source: Readable,
+        name: str,
+        *,
+        facts: Facts | None = None,
+        progress: Progress | None = None,
+        **sure: Any,
+    ) -> Record:
+        """Return the record of a file after a stream was stored, as `put` does with one that lies on this machine.
+
+        Args:
+            source: Read to its end.
+            name: `scope:name`, not in use.
+            facts: Metadata, licence, lifetime.
+            progress: Told how many bytes are done.
+            **sure: `storage`, where to; `digests` that it must have; `size` in bytes, where it is known.
+
+        Raises:
+            GemelError: As `put`; whatever `source` raises ends it, and nothing is kept.
+        """
+        storage, size = sure.get("storage") or HOME, sure.get("size")
+        called, given = Name.parse(name), checked_digests(sure.get("digests") or {})
         self._storages.get(storage)
         if self._records.exists(called):
             raise taken(called)
-        if not file.is_file():
-            raise NotFound(f"There is no file '{file}'.", path=str(file))
-        with self._transfers.arriving(called, storage) as replica, system_errors(str(file)), file.open("rb") as source:
-            seen = self._transfers.write(source, replica, given, file.stat().st_size, progress)
-            found = {key: Digest(value, "given" if key in given else "stream") for key, value in seen.digests.items()}
+        with self._transfers.arriving(called, storage, size) as replica:
+            seen = self._transfers.take_in(source, replica, given, size, progress)
+            told = {key: Digest(value, "given", time.time()) for key, value in given.items()}
             kept = (facts or Facts()).kept()
-            record = Record(called, "file", "verified", seen.size, digests=found, **kept)
+            record = Record(called, "file", "verified", seen.size, digests=told | dict(seen.digests), **kept)
             self._records.create(record, replica)
         return self._records.get(called)
 
@@ -114,15 +145,43 @@ class Datasets:
             raise taken(called)
         size = place.size(path)
         told = {item: place.digest(path, item) for item in LENGTHS}
-        digests = {item: Digest(value, "storage") for item, value in told.items() if value is not None}
-        replica = self._records.arriving(called, storage, path)
-        try:
-            kept = (facts or Facts()).kept()
-            self._records.create(Record(called, "file", "unverified", size, digests=digests, **kept), replica)
-        except BaseException:
-            self._records.forget(replica)
-            raise
+        digests = {item: Digest(value, "source") for item, value in told.items() if value is not None}
+        kept = (facts or Facts()).kept()
+        self._records.enter([(Record(called, "file", "unverified", size, digests=digests, **kept), storage, path)])
         return self._records.get(called)
+
+    def register_all(
+        self, scope: str, storage: str, folder: str, *, facts: Facts | None = None, progress: Progress | None = None
+    ) -> list[Name]:
+        """Return the names of all files below a folder of a storage that were registered just now.
+
+        A file is called like its path below the folder, with dots for slashes; names in use are left as they are.
+
+        Args:
+            scope: Of the names.
+            storage: Where the files lie.
+            folder: On the storage; empty for all.
+            facts: Of each.
+            progress: Told how many files are done.
+
+        Raises:
+            InvalidInput: A path makes no name.
+        """
+        known = self._records.names(Name.parse(f"{scope}:x").scope)
+        kept, done = (facts or Facts()).kept(), []
+        for batch in _batches(self._storages.get(storage).list(folder)):
+            fresh = []
+            for entry in batch:
+                below = entry.path.removeprefix(f"{folder.rstrip('/')}/" if folder else "")
+                called = Name.parse(f"{scope}:{below.replace('/', '.')}")
+                if called not in known:
+                    known.add(called)
+                    fresh.append((Record(called, "file", "unverified", entry.size, **kept), storage, entry.path))
+            self._records.enter(fresh)
+            done += [record.name for record, _, _ in fresh]
+            if progress is not None:
+                progress(len(done))
+        return done
 
     def group(self, name: str, members: Sequence[str], *, kind: str = "dataset", facts: Facts | None = None) -> Record:
         """Return the record of a dataset (of files) or a container (of datasets and containers), made when it is new.
@@ -160,7 +219,12 @@ class Datasets:
             NotFound: There is nothing of that name.
         """
         record = self.get(name)
-        found = [record, *(self._records.get(item) for item in self._below(record))]
+        below = self._below(record)
+        if len(below) > _MANY:
+            known = {item.name: item for item in self._records.all()}
+            found = [record, *(known[item] for item in below if item in known)]
+        else:
+            found = [record, *(self._records.get(item) for item in below)]
         return [item for item in found if item.kind == "file"]
 
     def find(self, query: Iterable[str] = ()) -> list[Record]:
@@ -170,7 +234,7 @@ class Datasets:
         `kind`, `state`, `licence`, `storage`.
         """
         words = [word for text in query for word in text.split()]
-        return [record for record in self._records.all() if all(_fits(record, word) for word in words)]
+        return [record for record in self._records.all() if all(fits(record, word) for word in words)]
 
     def fetch(self, name: str, target: Path, *, replace: bool = False, progress: Progress | None = None) -> Record:
         """Return the record of a file after a verified copy of it lies at `target`.
@@ -192,11 +256,11 @@ class Datasets:
         def take(replica: Replica) -> Record:
             with self._transfers.hashed(record, replica, progress) as stream:
                 place.write(target.name, stream)
-                self._records.settle(record.name, stream.seen())
+                self._records.settle(record.name, arrived(stream, record))
+            self._records.found_used(replica, time.time() - _USED_SECONDS)
             return self._records.get(record.name)
 
-        done: Record = self._from_any(record, take)
-        return done
+        return self._replicating.from_any(record, take)
 
     def open(self, name: str, options: Mapping[str, Any] | None = None) -> Any:
         """Return what a file holds, as its format reads it: a cube read when asked for, a table, plain JSON.
@@ -209,14 +273,18 @@ class Datasets:
             InvalidInput: Its format is not known, or it cannot be read.
         """
         record = self._file(name)
-        return self._from_any(
-            record, lambda replica: open_replica(self._storages.get(replica.storage), record, replica, options or {}, self._kept)
-        )  # fmt: skip
+
+        def take(replica: Replica) -> Any:
+            found = open_replica(self._storages.get(replica.storage), record, replica, options or {}, self._kept)
+            self._records.found_used(replica, time.time() - _USED_SECONDS)
+            return found
+
+        return self._replicating.from_any(record, take)
 
     def copy(self, name: str, storage: str, progress: Progress | None = None) -> list[Record]:
         """Return the records of files (all, of a group) once each has a verified replica on a storage."""
         self._storages.get(storage)
-        return [self._copied(record, storage, progress)[0] for record in self.files(name)]
+        return [self.replicate(str(record.name), storage, progress).record for record in self.files(name)]
 
     def move(self, name: str, storage: str, progress: Progress | None = None) -> list[Record]:
         """Return the records of files (all, of a group) once each lies, verified, on that storage and nowhere else.
@@ -225,14 +293,46 @@ class Datasets:
         there, and doing it again ends the same.
         """
         self._storages.get(storage)
-        moved = []
-        for record in self.files(name):
-            record, kept = self._copied(record, storage, progress)
-            others = [item for item in record.replicas if item.id != kept.id]
-            self._records.mark(others, "leaving")
-            self._transfers.sweep()
-            moved.append(self._records.get(record.name))
-        return moved
+        return [self.replicate(str(record.name), storage, progress, only=True).record for record in self.files(name)]
+
+    def replicate(
+        self,
+        name: str,
+        storage: str,
+        progress: Progress | None = None,
+        *,
+        only: bool = False,
+        noted: Callable[[Replica], None] | None = None,
+    ) -> Replicated:
+        """Return one file after it has a verified replica on a storage, with the way it came.
+
+        Args:
+            name: Of the file.
+            storage: Where to.
+            progress: Told how many bytes are done.
+            only: Whether its other replicas go.
+            noted: Told of the replica before its first byte is written.
+
+        Raises:
+            NotFound: There is no such file or storage.
+            ResultCorrupt: No replica is right.
+        """
+        self._storages.get(storage)
+        done = self._replicating.to(self._file(name), storage, progress, noted)
+        return replace(done, record=self._replicating.only(done)) if only else done
+
+    def expired(self, now: float) -> list[str]:
+        """Return the names of what was wanted only until before an instant (seconds since 1970-01-01 UTC)."""
+        return [str(name) for name in self._records.expired(now)]
+
+    def drop(self, name: Name, replica: Replica) -> None:
+        """Drop one replica of a file; that it is not the last good one is the caller's care."""
+        self._records.drop(name, [replica])
+        self._transfers.sweep()
+
+    def abandon(self, replica: str) -> None:
+        """Remove what was written of a replica that never arrived; nothing happens to one that did."""
+        self._transfers.abandon(replica)
 
     def verify(
         self, names: Iterable[str] = (), *, repair: bool = True, progress: Progress | None = None
@@ -264,49 +364,16 @@ class Datasets:
         """
         self._transfers.sweep(stale)
 
-    def _copied(self, record: Record, storage: str, progress: Progress | None) -> tuple[Record, Replica]:
-        present = next((item for item in record.replicas if item.storage == storage and item.state == HERE), None)
-        if present is not None:
-            self._records.settle(record.name, self._transfers.read(record, present, progress))
-            return self._records.get(record.name), present
-
-        def take(source: Replica) -> Replica:
-            with self._transfers.arriving(record.name, storage) as fresh:
-                seen = self._transfers.copy(record, source, fresh, progress)
-                self._records.settle(record.name, seen, [fresh])
-            return fresh
-
-        fresh = self._from_any(record, take)
-        return self._records.get(record.name), fresh
-
-    def _from_any(self, record: Record, take: Any) -> Any:
-        """Return what `take` makes of the first replica that it can use, those on this machine first."""
-        near = {item.name for item in self._storages.list() if item.kind == "local"}
-        order = sorted(record.replicas, key=lambda item: (item.state != HERE, item.storage not in near, item.storage))
-        if not order:
-            raise NotFound(f"'{record.name}' has no replica.", name=str(record.name))
-        for number, replica in enumerate(order, 1):
-            try:
-                return take(replica)
-            except (ResultCorrupt, NotFound):
-                if number == len(order):
-                    raise
-            except GemelError as error:
-                # Only what another replica can make good is worth another attempt.
-                if number == len(order) or not isinstance(error, OSError):
-                    raise
-        raise AssertionError("unreachable")
-
     def _kept(self, record: Record, replica: Replica) -> Path:
         """Return the verified local copy of a file in the cache."""
         key = record.digests["sha256"].value if "sha256" in record.digests else replica.id
-        path = self._cache / key[:2] / key / replica.path.rpartition("/")[2]
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+
+        def fill(path: Path) -> None:
             place = LocalStorage("the cache", {"folder": str(path.parent)})
             with self._transfers.hashed(record, replica) as stream:
                 place.write(path.name, stream)
-        return path
+
+        return self._cache.kept(key, replica.path.rpartition("/")[2], fill)
 
     def _file(self, name: str) -> Record:
         files = self.files(name)
@@ -318,21 +385,15 @@ class Datasets:
     def _below(self, record: Record) -> list[Name]:
         found: dict[Name, None] = {}
         waiting = list(record.members)
+        members = self._records.members() if len(waiting) > _MANY else None
         while waiting:
-            name = waiting.pop(0)
+            name = waiting.pop()
             if name not in found:
                 found[name] = None
-                waiting.extend(self._records.get(name).members)
-        return list(found)
+                waiting.extend(self._records.get(name).members if members is None else members.get(name, ()))
+        return sorted(found)
 
 
-def _fits(record: Record, word: str) -> bool:
-    name = str(record.name)
-    key, equals, value = word.partition("=")
-    if not equals:
-        return fnmatchcase(name, word) if any(sign in word for sign in "*?[") else word in name
-    if key == "storage":
-        return any(fnmatchcase(item.storage, value) for item in record.replicas)
-    known = {"kind": record.kind, "state": record.state, "licence": record.licence}
-    found = known.get(key, record.metadata.get(key))
-    return found is not None and fnmatchcase(str(found), value)
+def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    while batch := list(islice(entries, _BATCH)):
+        yield batch

@@ -16,7 +16,9 @@ from gemel.infra.lake.datasets._records import Record, Replica
 from gemel.infra.lake.formats import format_of_file
 from gemel.infra.lake.formats._cf import restored
 from gemel.infra.lake.formats._format import checked_options, reading
+from gemel.infra.lake.formats._hdf5 import is_netcdf, open_hdf5
 from gemel.infra.lake.formats._registry import format_named
+from gemel.infra.lake.formats._root import open_root
 from gemel.infra.lake.storages import LocalStorage, Storage
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -33,41 +35,62 @@ def open_replica(storage: Storage, record: Record, replica: Replica, options: Ma
         storage: Where it lies.
         record: Of the file.
         replica: Which one.
-        options: Of reading, as the format takes them.
+        options: Of reading, as the format takes them; `format` names one instead of the file's content.
         fetch: Returns a local copy of it, for formats that cannot be read by ranges.
 
     Raises:
         InvalidInput: Its format is not known, or it cannot be read.
     """
+    named = options.get("format")
+    options = {name: value for name, value in options.items() if name != "format"}
     if isinstance(storage, LocalStorage):
         path = storage.path(replica.path)
         storage.stat(replica.path)
-        return _read_local(path, record, options)
-    with storage.open(replica.path, 0, 4096) as part:
-        head = part.read()
-    if head.startswith(_HDF5):
-        found = _open_netcdf(storage, replica, options)
+        return _read_local(path, record, options, named)
+    if named is None:
+        with storage.open(replica.path, 0, 4096) as part:
+            head = part.read()
+        found = _by_ranges(storage, replica, options, head)
         if found is not None:
             return found
+    return _read_local(fetch(record, replica), record, options, named)
+
+
+def _by_ranges(storage: Storage, replica: Replica, options: Mapping[str, Any], head: bytes) -> Any:
+    """Return what a file that begins with `head` holds, or None where it must be fetched whole."""
+    if head.startswith(_HDF5):
+        return _open_hdf5(storage, replica, options)
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and not options:
         address = storage.signed(replica.path, _HOURS * 3600)
-        if address is not None:
-            with open_raster(address, Path(replica.path), "GTiff") as source:
-                return raster_cube(source, address)
-    if head[:4] == b"PAR1":
-        found = _open_parquet(storage, replica, options)
-        if found is not None:
-            return found
-    return _read_local(fetch(record, replica), record, options)
+        if address is None:
+            return None
+        with open_raster(address, Path(replica.path), "GTiff") as source:
+            return raster_cube(source, address)
+    if head.startswith(b"root\0"):
+        checked = checked_options("ROOT", format_named("ROOT").input_parameters, options)
+        with storage.open(replica.path) as stream:
+            return open_root(stream, Path(replica.path), checked)
+    return _open_parquet(storage, replica, options) if head[:4] == b"PAR1" else None
 
 
-def _read_local(path: Path, record: Record, options: Mapping[str, Any]) -> Any:
-    format = format_of_file(path)
+def _read_local(path: Path, record: Record, options: Mapping[str, Any], named: Any) -> Any:
+    format = format_of_file(path) if named is None else format_named(str(named))
     if format is None:
         suffix = PurePosixPath(record.name.name).suffix
         message = f"The format of '{record.name}' is not known (its name ends in '{suffix}')."
-        raise InvalidInput(message, hint=f"gemel data get {record.name} FILE")
+        raise InvalidInput(message, hint=f'Name it with the option "format", or: gemel data get {record.name} FILE')
     return format.read(path, options)
+
+
+def _open_hdf5(storage: Storage, replica: Replica, options: Mapping[str, Any]) -> Any:
+    file = storage.open(replica.path)
+    with reading("HDF5", Path(replica.path)):
+        netcdf = is_netcdf(file)
+    file.seek(0)
+    if netcdf:
+        return _open_netcdf(storage, replica, options)
+    checked = checked_options("HDF5", format_named("HDF5").input_parameters, options)
+    return open_hdf5(file, Path(replica.path), checked)
 
 
 def _open_netcdf(storage: Storage, replica: Replica, options: Mapping[str, Any]) -> Any:

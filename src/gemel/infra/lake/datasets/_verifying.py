@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from gemel.base.errors import GemelError, NotFound, ResultCorrupt
-from gemel.infra.lake.datasets._hashing import Progress, Seen
-from gemel.infra.lake.datasets._records import BAD, HERE, Record, Records, Replica
+from gemel.infra.lake.datasets._records import BAD, Record, Records, Replica
 from gemel.infra.lake.datasets._transfers import Transfers
+from gemel.infra.lake.transport import Progress
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ def verified(
     """
     good: list[Replica] = []
     bad: list[tuple[Replica, str, str]] = []
-    seen: Seen | None = None
     for replica in record.replicas:
         try:
             seen = transfers.read(record, replica, progress)
@@ -55,7 +53,7 @@ def verified(
             bad.append((replica, _outcome(error), error.message))
             continue
         records.settle(record.name, seen)
-        records.mark([replica], HERE, time.time())
+        records.found_good(replica)
         record = records.get(record.name)
         good.append(replica)
     if not good and any(outcome == "damaged" for _, outcome, _ in bad):
@@ -66,7 +64,7 @@ def verified(
             findings.append(_repaired(records, transfers, record, good[0], (replica, outcome, reason)))
         else:
             if outcome != "unreachable":
-                records.mark([replica], BAD)
+                records.found_bad(replica, reason, lost=replica.state != BAD)
             findings.append(Finding(str(record.name), replica.storage, outcome, reason))
     return findings
 
@@ -75,13 +73,13 @@ def _repaired(
     records: Records, transfers: Transfers, record: Record, good: Replica, found: tuple[Replica, str, str]
 ) -> Finding:
     replica, outcome, reason = found
+    records.found_bad(replica, reason, lost=replica.state != BAD)
     try:
         # The wrong one goes only once a right one is there.
-        with transfers.arriving(record.name, replica.storage) as fresh:
+        with transfers.arriving(record.name, replica.storage, record.size) as fresh:
             seen = transfers.copy(record, good, fresh)
             records.settle(record.name, seen, [fresh], [replica])
     except GemelError as error:
-        records.mark([replica], BAD)
         return Finding(str(record.name), replica.storage, outcome, f"{reason} It cannot be repaired: {error.message}")
     transfers.sweep()
     return Finding(str(record.name), replica.storage, "repaired", reason)

@@ -10,10 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from gemel.base.errors import InvalidInput, ResultCorrupt
+from gemel.base.errors import ResultCorrupt
 from gemel.infra.lake.storages import PIECE, Readable
 
-LENGTHS = {"sha256": 64, "adler32": 8, "md5": 32}
 _WAITING = 64  # pieces that may wait for being hashed: 16 MiB
 
 Progress = Callable[[int], None]
@@ -109,17 +108,3 @@ class Hashed:
             if seen.digests.get(name, value) != value:
                 message = f"{self._what} does not match its {name} digest: {seen.digests[name]}, not {value}."
                 raise ResultCorrupt(message, hint="gemel data verify", expected=value, found=seen.digests[name])
-
-
-def checked_digests(digests: Mapping[str, str]) -> dict[str, str]:
-    """Return digests that were given, in lower case.
-
-    Raises:
-        InvalidInput: An algorithm is unknown, or a digest cannot be one of it.
-    """
-    for name, value in digests.items():
-        if name not in LENGTHS:
-            raise InvalidInput(f"'{name}' is no digest that is known.", hint=f"Known: {', '.join(LENGTHS)}.")
-        if len(value) != LENGTHS[name] or set(value.lower()) - set("0123456789abcdef"):
-            raise InvalidInput(f"{value[:80]!r} is no {name} digest: it has {LENGTHS[name]} hexadecimal digits.")
-    return {name: value.lower() for name, value in digests.items()}

@@ -1,0 +1,29 @@
+"""What people say of a dataset when they give it a name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What people say of a dataset.
+
+    Attributes:
+        metadata: JSON members.
+        licence: As SPDX names it.
+        lifetime: After it the dataset may go; None for ever.
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    licence: str | None = None
+    lifetime: timedelta | None = None
+
+    def kept(self) -> dict[str, Any]:
+        """Return them as members of a `Record`."""
+        expires = None if self.lifetime is None else time.time() + self.lifetime.total_seconds()
+        return {"metadata": self.metadata, "licence": self.licence, "expires": expires}
