@@ -77,6 +77,21 @@ class SandboxSettings:
 
 
 @dataclass(frozen=True)
+class LakeSettings:
+    """How the lake is kept."""
+
+    transfers: int = 2  # files that are moved at a time
+    attempts: int = 8  # a transfer is tried so often
+    retry: str = "2 s"  # before the second attempt; doubled each time, five minutes at most
+    lease: str = "60 s"  # a worker silent for so long is taken for dead
+    pace: str = "10 s"  # between looks at rules, lifetimes, quotas and watched folders
+    patrol: str = "1 h"  # every replica's presence and size are looked at once in so long
+    scrub: str = "30 d"  # every replica is read whole once in so long
+    scrub_rate: str = "50 MB"  # so much is read in a second at most while scrubbing
+    cache: str = "10 GB"  # local copies of opened files together
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; `origins` maps each dotted name to the place it was set."""
 
@@ -86,6 +101,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     twins: TwinSettings = field(default_factory=TwinSettings)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    lake: LakeSettings = field(default_factory=LakeSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
