@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
@@ -62,6 +64,7 @@ def api(service: Service) -> APIRouter:
     _use_routes(router, service)
     _trust_routes(router, service)
     _run_routes(router, service)
+    _stored_routes(router, service)
     _stream_routes(router, service)
     return router
 
@@ -179,6 +182,25 @@ def _run_routes(router: APIRouter, service: Service) -> None:
         suffix = {"application/x-netcdf": "nc", "text/csv": "csv"}.get(media_type, "json")
         headers = {"Content-Disposition": f'attachment; filename="{name}.{suffix}"'}
         return Response(data, media_type=media_type, headers=headers)
+
+
+def _stored_routes(router: APIRouter, service: Service) -> None:
+    @router.get("/runs/{run}/outputs/{name}/stored")
+    def stored(run: str, name: str) -> Response:
+        return _bytes(*service.stored_output(run, name))
+
+    @router.get("/runs/{run}/outputs/{name}/files/{file}")
+    def saved(run: str, name: str, file: str) -> Response:
+        return _bytes(*service.stored_output(run, name, file))
+
+
+def _bytes(content: bytes | Path, media_type: str, digest: str) -> Response:
+    """Return content under its digest; it never changes."""
+    told = base64.b64encode(bytes.fromhex(digest)).decode()
+    headers = {"ETag": f'"{digest}"', "Repr-Digest": f"sha-256=:{told}:", "Content-Disposition": "attachment"}
+    if isinstance(content, Path):
+        return FileResponse(content, media_type=media_type, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def _stream_routes(router: APIRouter, service: Service) -> None:

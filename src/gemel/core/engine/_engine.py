@@ -17,9 +17,11 @@ from gemel.base.errors import CheckFailed, Conflict, GemelError, NotFound, not_f
 from gemel.core.engine._checking import failed_checks, output_checks, package_checks
 from gemel.core.engine._graphs import GraphRuns
 from gemel.core.engine._home import place_of, signing_key
+from gemel.core.engine._lake_events import LakeEvents
 from gemel.core.engine._live import LiveStatus, LiveTwin
 from gemel.core.engine._origin import Origin, loose, twin_folder
 from gemel.core.engine._presence import Presence
+from gemel.core.engine._run_items import RunItems
 from gemel.core.engine._runs import Runs
 from gemel.core.graph import (
     Graph,
@@ -39,11 +41,8 @@ from gemel.core.trust import CheckResult, Report, ReportStore, compare, lineage
 from gemel.core.twin import Crate, Repository, Twin, draw, find_twin, known_twins, load_twin, resolve
 from gemel.core.workspace import Workspace
 from gemel.infra.lake import ContentStore
-from gemel.infra.lake.catalogue import Catalogue
-from gemel.infra.lake.collections import Collections
-from gemel.infra.lake.datasets import Datasets
 from gemel.infra.lake.formats import Format, formats
-from gemel.infra.lake.storages import Storages
+from gemel.infra.lake.parts import Lake
 from gemel.infra.store import Store, open_store, schema
 
 _TICK_SECONDS = 0.5
@@ -61,21 +60,24 @@ class Engine:
         reports: Reports of checks.
         graphs: Runs of graphs that belong to no twin.
         workspace: What people keep here: jobs, stored processes, files, services.
-        collections: Data that graphs can load by name.
-        storages: Places where datasets lie.
-        datasets: Named data with digests and replicas.
-        catalogue: STAC Collections and Items, those of `collections` among them.
+        lake: Data: where they lie, what moves, keeps and finds them.
+        collections: Of the lake: data that graphs can load by name.
+        storages: Of the lake: places where datasets lie.
+        datasets: Of the lake: named data with digests and replicas.
+        catalogue: Of the lake: STAC Collections and Items.
+        run_items: Outputs of runs in the catalogue.
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self._store = store
-        self.results = ResultStore(store, ContentStore(settings.home / "results"), settings.store.inline_limit)
+        files = ContentStore(settings.home / "results")
+        self.results = ResultStore(store, files, settings.store.inline_limit)
         self._presence = Presence(store, settings.home, parse_duration(settings.runs.lease).total_seconds())
         workers = settings.runs.workers or max(4, os.cpu_count() or 1)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="gemel-step")
         journal = Journal(store, self.results)
-        files = settings.home / "workspace"
+        workspace = settings.home / "workspace"
         place = place_of(settings)
         self.services = Services(journal, self.results, pool, {}, place, evaluate, foresee)
         self.runs = Runs(journal, self.services, self._presence, settings.runs.keep_updates)
@@ -83,12 +85,15 @@ class Engine:
         self.states = StateStore(store)
         self.reports = ReportStore(store)
         self.repository = Repository(settings.repository)
-        self.graphs = GraphRuns(self.runs, files, self.results, self.estimate)
+        self.graphs = GraphRuns(self.runs, workspace, self.results, self.estimate)
         self.workspace = Workspace(store, self.graphs, settings.home)
-        self.collections = Collections(settings.home)
-        self.storages = Storages(store, schema.metadata.tables, settings.home)
-        self.datasets = Datasets(store, schema.metadata.tables, self.storages, settings.home)
-        self.catalogue = Catalogue(store, self.collections)
+        self.lake = Lake(store, schema.metadata.tables, settings.home, settings.lake)
+        self.collections, self.catalogue = self.lake.collections, self.lake.catalogue
+        self.storages, self.datasets = self.lake.storages, self.lake.datasets
+        self._lake_events = LakeEvents(self.datasets.changes, self.log)
+        self.run_items = RunItems(self.catalogue, journal, self.results, files, self.twin_of)
+        self.catalogue.follow(self.run_items.follow)
+        self.runs.dropped = self.run_items.forget
         self._live: dict[str, LiveTwin] = {}
         self._loaded: dict[str, Twin] = {}
         self._lock = threading.Lock()
@@ -107,7 +112,8 @@ class Engine:
             live.stop()
         self.runs.close()
         self._presence.close()
-        self.storages.close()
+        self._lake_events.stop()
+        self.lake.close()
         self._store.close()
 
     # Twins
@@ -239,6 +245,11 @@ class Engine:
                 if run.cause is None and self.runs.take_up(run, source):
                     taken.append(run.id)
         return taken
+
+    def keep_lake(self) -> None:
+        """Begin to move, keep and watch data in the background, and to tell what happens to them in the log."""
+        self.lake.start()
+        self._lake_events.start()
 
     # Live
 

@@ -7,7 +7,7 @@ import platform
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -70,6 +70,8 @@ class Runs:
         self._drivers = ThreadPoolExecutor(16, thread_name_prefix="gemel-run")
         self._active: dict[str, _Active] = {}
         self._lock = threading.Lock()
+        #: Called with the id of a run some of whose results were removed.
+        self.dropped: Callable[[str], None] = lambda _: None
 
     def start(
         self, source: Twin | Origin, graph: Graph, arguments: Mapping[str, Any], *, cause: str | None = None
@@ -145,6 +147,7 @@ class Runs:
     def drop_results(self, run_id: str, keep: Collection[str]) -> None:
         """Remove results that only this run made and used, except those in `keep`; its record stays."""
         self._services.results.drop_own(run_id, keep)
+        self.dropped(run_id)
 
     def heed_cancellations(self) -> None:
         """Stop those of our runs whose cancellation was asked for, here or by another process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from gemel.base.clock import iso
@@ -144,6 +145,10 @@ class Service:
     def output_bytes(self, id: str, name: str, format: str | None = None) -> tuple[bytes, str]:
         """Return (bytes, media type) of one output of a run."""
         return export(self.output(id, name), format)
+
+    def stored_output(self, id: str, name: str, file: str | None = None) -> tuple[bytes | Path, str, str]:
+        """Return (bytes or the file that holds them, media type, SHA-256 digest) of an output as it is stored."""
+        return self.engine.run_items.content(self.engine.runs.journal.get(id), name, file)
 
     def explain(self, id: str) -> Document:
         """Return why a run's numbers are what they are."""

@@ -243,6 +243,13 @@ class Journal:
             steps = self._steps_of([row["id"] for row in rows], connection)
         return [_run(dict(row), tuple(steps.get(row["id"], ()))) for row in rows]
 
+    def finished_since(self, ended: float, limit: int = 100) -> builtins.list[tuple[str, float]]:
+        """Return (id, end) of runs that finished well after an instant, in that order; seconds since 1970-01-01 UTC."""
+        query = sql.select(RUNS.c.id, RUNS.c.ended).where(RUNS.c.state == "finished", RUNS.c.ended > ended)
+        with self.store.read() as connection:
+            rows = connection.execute(query.order_by(RUNS.c.ended, RUNS.c.id).limit(limit)).all()
+        return [(str(row[0]), float(row[1])) for row in rows]
+
     @staticmethod
     def _steps_of(run_ids: Sequence[str], connection: Connection) -> dict[str, builtins.list[StepRecord]]:
         names = ("run", "node", "process", "state", "key", "cached", "attempts", "started", "seconds")

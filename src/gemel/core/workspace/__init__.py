@@ -4,7 +4,7 @@ from gemel.core.workspace._files import Files, Incoming, StoredFile
 from gemel.core.workspace._jobs import Job, Jobs
 from gemel.core.workspace._logs import LEVELS, LogEntry, selected
 from gemel.core.workspace._processes import StoredProcesses
-from gemel.core.workspace._results import Asset, ResultFiles, Results
+from gemel.core.workspace._results import Asset, ResultFiles, Results, is_item
 from gemel.core.workspace._runner import Expected, Runner
 from gemel.core.workspace._services import SecondaryService, Services
 from gemel.core.workspace._styles import RAMPS, Style
@@ -29,5 +29,6 @@ __all__ = [
     "StoredProcesses",
     "Style",
     "Workspace",
+    "is_item",
     "selected",
 ]

@@ -80,7 +80,16 @@ def item_document(asked: Asked, document: Mapping[str, Any]) -> Document:
         asked.link("parent", "collections", collection),
         asked.link("collection", "collections", collection),
     ]
-    return {**document, "links": [*links, *_foreign(document)]}
+    assets = {name: _reachable(asked, asset) for name, asset in dict(document.get("assets") or {}).items()}
+    return {**document, "links": [*links, *(_reachable(asked, link) for link in _foreign(document))], "assets": assets}
+
+
+def _reachable(asked: Asked, document: Any) -> Any:
+    """Return a link or an asset with the whole address of what this server itself has."""
+    href = document.get("href") if isinstance(document, Mapping) else None
+    if not isinstance(href, str) or not href.startswith("/api/"):
+        return document
+    return {**document, "href": asked.address().removesuffix(PREFIX) + href}
 
 
 def answered(document: Any, media: str = JSON, status: int = 200, tag: Mapping[str, Any] | None = None) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,14 @@ class Catalogue:
         self._lock = threading.Lock()
         self._seen: int | None = None
         self._indexed = False
+        self._followed: list[Callable[[], None]] = []
+
+    def follow(self, look: Callable[[], None]) -> None:
+        """Have `look` called before the catalogue is read, so that it can put here what has come since.
+
+        `look` must put something only where something has come, and never wait for the catalogue.
+        """
+        self._followed.append(look)
 
     # Collections
 
@@ -187,6 +195,8 @@ class Catalogue:
     def _follow(self) -> None:
         """Take in what came to the lake's own collections, and drop what left, since the last look."""
         self._ready()
+        for look in self._followed:
+            look()
         if self._kept is None or not self._kept.folder.is_dir():
             return
         # Collections are put there and taken away whole, by a rename that changes the folder's time.

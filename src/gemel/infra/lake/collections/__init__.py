@@ -4,10 +4,11 @@ from gemel.infra.lake._extent import Area, Interval, area, interval
 from gemel.infra.lake.collections._combine import one_value
 from gemel.infra.lake.collections._describe import bands_of, dimensions_of, lonlat_box, time_span
 from gemel.infra.lake.collections._open import Wanted, open_collection, open_file
-from gemel.infra.lake.collections._result import kept_item
+from gemel.infra.lake.collections._result import EXTENSIONS, kept_item, placed
 from gemel.infra.lake.collections._store import Collections
 
 __all__ = [
+    "EXTENSIONS",
     "Area",
     "Collections",
     "Interval",
@@ -21,5 +22,6 @@ __all__ = [
     "one_value",
     "open_collection",
     "open_file",
+    "placed",
     "time_span",
 ]

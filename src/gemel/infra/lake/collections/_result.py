@@ -18,7 +18,8 @@ from gemel.infra.lake.collections._describe import bands_of, dimensions_of, lonl
 from gemel.infra.lake.formats import Format
 
 _VERSION = "1.1.0"
-_EXTENSIONS = [
+#: STAC extensions that Items of results use.
+EXTENSIONS = [
     "https://stac-extensions.github.io/datacube/v2.2.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -46,18 +47,22 @@ def kept_item(files: Sequence[Path], value: Any, format: Format, store: ContentS
     """
     kept = list(_keep(files, store))
     bands = bands_of(value) if isinstance(value, xr.DataArray) else []
-    properties, box = _properties(value), lonlat_box(value) if isinstance(value, xr.DataArray) else None
-    item = {
+    return {
         "type": "Feature",
         "stac_version": _VERSION,
-        "stac_extensions": _EXTENSIONS,
+        "stac_extensions": EXTENSIONS,
         "id": f"result-{digest_json([entry.digest for entry in kept])[:32]}",
-        "geometry": None if box is None else _polygon(box),
-        "properties": properties,
+        **placed(value),
         "links": [],
         "assets": {entry.name: _asset(entry, format, bands) for entry in kept},
     }
-    return item if box is None else item | {"bbox": box}
+
+
+def placed(value: Any) -> dict[str, Any]:
+    """Return where and when a value is: `geometry`, `properties` and, where it has a place, `bbox` of a STAC Item."""
+    box = lonlat_box(value) if isinstance(value, xr.DataArray) else None
+    found = {"geometry": None if box is None else _polygon(box), "properties": _properties(value)}
+    return found if box is None else found | {"bbox": box}
 
 
 def _keep(files: Sequence[Path], store: ContentStore) -> Iterator[_Kept]:
