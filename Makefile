@@ -57,7 +57,7 @@ evidence: setup-dev             ## the figures in cards and documents, written t
 
 pins: $(VENV)/bin/uv        ## resolve the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade pyproject.toml -o requirements/base.txt
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --extra cwl --extra data --extra postgres --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --extra cwl --extra data --extra postgres --extra fdb --group dev pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) .venv-openeo-suite build .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from bench._copy import two_token_copy
 from bench._cubes import beyond_memory, climatology, monthly_means
 from bench._ingest import ingest
 from bench._planning import planning, validation
@@ -14,6 +15,7 @@ from bench._steps import steps
 
 BENCHMARKS = {
     "ingest": ingest,
+    "two-token-copy": two_token_copy,
     "startup": startup,
     "packages": packages,
     "planning": planning,

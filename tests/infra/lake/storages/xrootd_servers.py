@@ -199,6 +199,13 @@ def xrootd_pair() -> Iterator[XrootdPair]:
     """Yield two of Debian's XRootD servers over HTTPS that copy from each other, each with its own tokens."""
     if shutil.which("xrootd") is None:
         pytest.skip("XRootD is not installed (Debian packages `xrootd-server xrootd-server-plugins`)")
+    with serving_pair() as pair:
+        yield pair
+
+
+@contextlib.contextmanager
+def serving_pair() -> Iterator[XrootdPair]:
+    """Yield the two servers, which end with the block."""
     # Not below pytest's own folder, which root alone may enter.
     folder = Path(tempfile.mkdtemp(prefix="gemel-xrootd-pair-", dir="/tmp"))
     with contextlib.ExitStack() as stack:

@@ -212,6 +212,13 @@ class Datasets:
         """
         return self._records.get(Name.parse(name))
 
+    def several(self, names: Iterable[Name]) -> list[Record]:
+        """Return the records of those names that there are."""
+        wanted = set(names)
+        if len(wanted) > _MANY:
+            return [record for record in self._records.all() if record.name in wanted]
+        return [record for name in sorted(wanted) for record in self._records.all(name)]
+
     def files(self, name: str) -> list[Record]:
         """Return the files of a name: itself, or all below it, each once.
 

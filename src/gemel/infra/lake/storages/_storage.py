@@ -12,7 +12,7 @@ from gemel.base.config import secret
 from gemel.base.errors import ConfigInvalid, Denied, InvalidInput, NotFound, StoreUnavailable, did_you_mean
 from gemel.base.ids import digest_bytes
 
-PIECE = 1 << 18  # bytes that are moved at a time: they stay in a core's cache between copying and hashing
+PIECE = 1 << 20  # bytes that are moved at a time: handing one over costs little beside hashing it
 _PATH_BYTES = 1000  # S3 allows 1024 for a key, the storage's own prefix included
 _PART_BYTES = 255  # the limit of a name on ext4, XFS and tmpfs
 
