@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ import pytest
 import xarray as xr
 
 from gemel.infra.lake._axes import parsed_crs, with_grid
+
+# What the tests of several folders share: a lake, and the servers of storages.
+sys.path[:0] = [str(Path(__file__).with_name(name)) for name in ("datasets", "storages")]
 
 
 class Site:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-# The servers stand beside the tests of storages.
-sys.path.insert(0, str(Path(__file__).parents[1] / "storages"))
-sys.path.insert(0, str(Path(__file__).parent))
 from lake_of_tests import Lake, rain
 from lake_servers import dav, rclone, s3, xrootd
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-# The lake of the tests of datasets, and the servers of those of storages.
-for folder in ("datasets", "storages"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 from grid_of_tests import grid
 from lake_of_tests import Lake, rain
 from lake_servers import dav, rclone, s3, xrootd
