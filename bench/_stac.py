@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from bench._pgstac import serving_pgstac
 from bench._report import progress, report
 from gemel.base.config import load_settings
 from gemel.core.engine import Engine, Service, open_engine
@@ -36,19 +37,34 @@ def stac() -> None:
         with open_engine(load_settings(home=home, environ={}, folder=home)) as engine:
             engine.catalogue.put_collection({"type": "Collection", "stac_version": "1.1.0", "id": "synthetic"})
             progress(f"putting {_ITEMS} items")
+            items = [_item(number, rng) for number in range(_ITEMS)]
             started = time.perf_counter()
-            engine.catalogue.put_items("synthetic", (_item(number, rng) for number in range(_ITEMS)))
+            engine.catalogue.put_items("synthetic", items)
             loaded = time.perf_counter() - started
-            ours, peer = _rounds(engine, rng)
+            try:
+                with serving_pgstac(home, items) as (address, others):
+                    ours, peer, pgstac = _rounds(engine, rng, address)
+            except RuntimeError as error:
+                progress(f"without pgstac: {error}")
+                ours, peer, pgstac = _rounds(engine, rng, None)
     report(
         "stac-search", ours, peer, "s", "full scan of the same table in SQLite", items=_ITEMS, load_s=round(loaded, 2)
     )
+    if pgstac:
+        report("stac-search-pgstac", ours, pgstac, "s", "stac-fastapi-pgstac 7.2.0, pgstac 0.10.0", items=_ITEMS)
+        report("stac-load", [loaded], [others], "s", "pypgstac load of the same items", items=_ITEMS)
 
 
-def _rounds(engine: Engine, rng: random.Random) -> tuple[list[float], list[float]]:
-    ours, peer = [], []
+def _rounds(engine: Engine, rng: random.Random, address: str | None) -> tuple[list[float], list[float], list[float]]:
+    ours: list[float] = []
+    peer: list[float] = []
+    pgstac: list[float] = []
     shown = {"Authorization": f"Bearer {read_token(engine.settings.home)}"}
-    with _served(engine) as url, httpx2.Client(base_url=url, headers=shown) as client:
+    with (
+        _served(engine) as url,
+        httpx2.Client(base_url=f"{url}/stac", headers=shown) as client,
+        httpx2.Client(base_url=address or url) as other,
+    ):
         for _ in range(_ROUNDS):
             box, month = _asked(rng)
             seconds, found = _by_http(client, box, month)
@@ -57,13 +73,18 @@ def _rounds(engine: Engine, rng: random.Random) -> tuple[list[float], list[float
                 raise RuntimeError(f"The search finds {len(found)} items, the scan {len(same)}.")
             ours.append(seconds)
             peer.append(scanned)
-    return ours, peer
+            if address is not None:
+                seconds, theirs = _by_http(other, box, month)
+                if len(theirs) != len(found):
+                    raise RuntimeError(f"The search finds {len(found)} items, pgstac {len(theirs)}.")
+                pgstac.append(seconds)
+    return ours, peer, pgstac
 
 
 def _by_http(client: httpx2.Client, box: list[float], month: tuple[str, str]) -> tuple[float, list[str]]:
     asked = {"bbox": ",".join(map(str, box)), "datetime": "/".join(month), "limit": 50}
     started = time.perf_counter()
-    answer = client.get("/stac/search", params=asked).raise_for_status().json()
+    answer = client.get("/search", params=asked).raise_for_status().json()
     return time.perf_counter() - started, [item["id"] for item in answer["features"]]
 
 
@@ -108,7 +129,7 @@ def _item(number: int, rng: random.Random) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _served(engine: Engine) -> Iterator[str]:
-    with socket.socket() as place:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as place:
         place.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(create_app(Service(engine)), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
