@@ -9,6 +9,7 @@ from bench._cubes import beyond_memory, climatology, monthly_means
 from bench._ingest import ingest
 from bench._planning import planning, validation
 from bench._regrid import regridding
+from bench._small_files import small_files
 from bench._stac import stac
 from bench._startup import packages, startup
 from bench._steps import steps
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "beyond-memory": beyond_memory,
     "regridding": regridding,
     "stac": stac,
+    "small-files": small_files,
 }
 
 

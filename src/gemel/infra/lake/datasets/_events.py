@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -89,13 +89,22 @@ class Outbox:
 
     def note(self, connection: Connection, type: str, name: Name, storage: str | None = None, **facts: Any) -> None:
         """Note that something happened, in the transaction of `connection`."""
+        self.note_all(connection, type, [(name, storage, facts)])
+
+    def note_all(
+        self, connection: Connection, type: str, happened: Iterable[tuple[Name, str | None, Mapping[str, Any]]]
+    ) -> None:
+        """Note that the same happened to several."""
         if connection.dialect.name == "postgresql":
             # Writers take turns, so that a reader who saw a number never misses a lower one.
             connection.execute(sql.select(sql.func.pg_advisory_xact_lock(sql.func.hashtext("lake_events"))))
-        row = {"id": new_id("event"), "type": type, "scope": name.scope, "name": name.name, "storage": storage}
-        connection.execute(
-            sql.insert(self._table), row | {"time": time.time(), "document": json.dumps(facts, sort_keys=True)}
-        )
+        now = time.time()
+        rows = [
+            {"id": new_id("event"), "type": type, "scope": name.scope, "name": name.name, "storage": storage}
+            | {"time": now, "document": json.dumps(dict(facts), sort_keys=True)}
+            for name, storage, facts in happened
+        ]
+        connection.execute(sql.insert(self._table), rows)
 
 
 class Changes:

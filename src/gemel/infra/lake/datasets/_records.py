@@ -208,18 +208,27 @@ class Records:
         Raises:
             Conflict: There is one of that name.
         """
-        now = time.time()
+        if not found:
+            return
         try:
             with self.journal.write() as connection:
-                for record, storage, path in found:
-                    connection.execute(sql.insert(self._datasets), _row(record))
+                connection.execute(sql.insert(self._datasets), [_row(record) for record, _, _ in found])
+                for record, _, _ in found:
                     self._put_digests(connection, record.name, record.digests)
-                    row = {"id": new_id("replica"), "scope": record.name.scope, "name": record.name.name}
-                    row |= {"storage": storage, "path": path, "state": HERE}
-                    connection.execute(sql.insert(self._replicas), row | {"touched": now})
-                    self._outbox.note(connection, "new", record.name, storage, **_facts(record))
+                places = [(record.name, storage, path) for record, storage, path in found]
+                connection.execute(sql.insert(self._replicas), [_replica_row(*place) for place in places])
+                self._outbox.note_all(
+                    connection, "new", [(record.name, storage, _facts(record)) for record, storage, _ in found]
+                )
         except sql.exc.IntegrityError as error:
             raise taken(found[0][0].name) from error
+
+    def found_more(self, found: Iterable[tuple[Name, str, str]]) -> None:
+        """Note replicas of known files that lie under a path of a storage already, in one step."""
+        with self.journal.write() as connection:
+            for name, storage, path in found:
+                connection.execute(sql.insert(self._replicas), _replica_row(name, storage, path))
+                self._outbox.note(connection, "changed", name, storage, change="found")
 
     def names(self, scope: str) -> set[Name]:
         """Return every name of a scope."""
@@ -350,6 +359,11 @@ def taken(name: Name) -> Conflict:
     """Return the error for a name that is in use."""
     hint = f"Datasets are never overwritten: choose another name, or gemel data remove {name}"
     return Conflict(f"There is a dataset '{name}' already.", hint=hint, name=str(name))
+
+
+def _replica_row(name: Name, storage: str, path: str) -> dict[str, Any]:
+    row = {"id": new_id("replica"), "scope": name.scope, "name": name.name, "storage": storage, "path": path}
+    return row | {"state": HERE, "touched": time.time()}
 
 
 def _row(record: Record) -> dict[str, Any]:
