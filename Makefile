@@ -53,7 +53,7 @@ bench: setup-dev            ## each performance claim beside its peer or limit, 
 
 evidence: setup-dev             ## the figures in cards and documents, written to docs/evidence
 	$(BIN)/python docs/evidence/make_earlywarning.py
-	$(BIN)/python docs/evidence/make_processing.py
+	$(BIN)/python docs/evidence/make_benchmarks.py
 
 pins: $(VENV)/bin/uv        ## resolve the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade pyproject.toml -o requirements/base.txt

@@ -120,3 +120,27 @@ def test_a_source_that_lies_or_breaks_off_is_found_out(grid, site, rain):
     with pytest.raises((ResultCorrupt, StoreUnavailable)):
         grid.lake.datasets.copy("a:short", "archive")
     assert grid.left() == [] and grid.lake.on_disk() == []
+
+
+def test_an_asset_of_a_catalogue_without_a_checksum_ends_verified(grid, site, rain):
+    (site.folder / "scene.tif").write_bytes(rain.read_bytes())
+    asset = {"href": f"{site.address}/scene.tif?signature=abc"}
+    site.routes["/item.json"] = lambda query, body: (
+        200,
+        {
+            "type": "Feature",
+            "stac_version": "1.1.0",
+            "id": "one",
+            "properties": {},
+            "links": [],
+            "assets": {"red": asset},
+        },
+    )
+    grid.lake.storages.add("outside", "stac", {"url": f"{site.address}/item.json"})
+    record = grid.lake.datasets.register("sat:scene", "outside", "one/red")
+    assert (record.state, record.size) == ("unverified", rain.stat().st_size) and record.digests == {}
+    assert way(grid.lake, "sat:scene", "west")[0] == "pull"
+    record = grid.lake.datasets.get("sat:scene")
+    assert record.state == "verified" and record.digests["adler32"].origin == "destination"
+    grid.lake.datasets.copy("sat:scene", "east")
+    assert grid.lake.datasets.get("sat:scene").digests["adler32"].confirmed

@@ -5,6 +5,7 @@ from gemel.infra.lake.catalogue._cql2 import checked, parse_text
 from gemel.infra.lake.catalogue._documents import Span, box, shape, span
 from gemel.infra.lake.catalogue._fields import chosen
 from gemel.infra.lake.catalogue._geoparquet import write_geoparquet
+from gemel.infra.lake.catalogue._importing import Imported, import_catalogue
 from gemel.infra.lake.catalogue._outside import Answer, search_many
 from gemel.infra.lake.catalogue._search import LARGEST_LIMIT, Page, Search, Sort, parse_sort, sort_keys
 
@@ -12,6 +13,7 @@ __all__ = [
     "LARGEST_LIMIT",
     "Answer",
     "Catalogue",
+    "Imported",
     "Page",
     "Search",
     "Sort",
@@ -20,6 +22,7 @@ __all__ = [
     "checked",
     "chosen",
     "digest",
+    "import_catalogue",
     "parse_sort",
     "parse_text",
     "search_many",

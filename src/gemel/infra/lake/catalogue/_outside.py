@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx2
 
-from gemel.base.errors import InvalidInput
+from gemel.base.errors import GemelError, InvalidInput
+from gemel.infra.lake.web import Web
 
 _MOST_AT_ONCE = 8
 _LARGEST_ANSWER = 64 << 20
@@ -68,6 +69,8 @@ def _one(endpoint: str, asked: Mapping[str, Any], headers: Mapping[str, str], ti
         items = _items(endpoint, asked, headers, timeout)
     except httpx2.HTTPStatusError as error:
         problem = f"{endpoint} answered {error.response.status_code}."
+    except GemelError as error:
+        problem = error.message
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         problem = f"{endpoint} cannot be reached: {error or type(error).__name__}."
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -76,6 +79,8 @@ def _one(endpoint: str, asked: Mapping[str, Any], headers: Mapping[str, str], ti
 
 
 def _items(endpoint: str, asked: Mapping[str, Any], headers: Mapping[str, str], timeout: float) -> list[dict[str, Any]]:
+    with Web() as web:
+        web.check(endpoint)
     address, deadline = f"{endpoint.rstrip('/')}/search", time.monotonic() + _PATIENCE * timeout
     with (
         httpx2.Client(timeout=timeout, headers=dict(headers)) as client,

@@ -84,7 +84,9 @@ def facts(leg: Leg) -> tuple[Sightings, int]:
 def _source(leg: Leg) -> dict[str, str]:
     if isinstance(leg.source, HttpStorage):
         handed = _handed_on(leg.source.authorisation("read", leg.source_path))
-        return {"Source": leg.source.url(leg.source_path)} | handed
+        # Of an asset of a catalogue, the address may hold a signature that its plain form leaves out.
+        address = leg.source.signed(leg.source_path, _SIGNED_SECONDS) or leg.source.url(leg.source_path)
+        return {"Source": address} | handed
     return {"Source": leg.source.signed(leg.source_path, _SIGNED_SECONDS) or ""}
 
 
