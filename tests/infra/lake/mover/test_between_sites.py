@@ -35,7 +35,8 @@ def test_a_hundred_files_arrive_though_a_server_is_killed_and_started_again(grid
     assert {item.state for item in done} == {"done"}, [item.error for item in done if item.state != "done"]
     assert max(item.attempts for item in done) > 1
     assert {item.way for item in done} <= {"pull", "push", "stream"}
-    assert sum(item.way == "pull" for item in done) > 60
+    # Those before the kill; once a way failed it is left alone for a while, in which files pass through instead.
+    assert sum(item.way == "pull" for item in done) >= killed[0]
     assert {finding.outcome for finding in lake.datasets.verify(names, repair=False)} == {"good"}
     lake.datasets.sweep(stale=-1)
     assert len([path for path in grid.pair.b.folder.rglob("*") if path.is_file()]) == 100

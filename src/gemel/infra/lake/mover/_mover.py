@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from gemel.base.errors import Denied, GemelError, StoreUnavailable, Unauthenticated
 from gemel.base.ids import new_id
 from gemel.infra.lake.datasets import Datasets, Record, Replica
-from gemel.infra.lake.mover._queue import CANCELLED, DONE, FAILED, OPEN, Queue, Transfer
+from gemel.infra.lake.mover._queue import CANCELLED, DONE, FAILED, OPEN, QUEUED, Queue, Transfer
 from gemel.infra.lake.storages import Storages
 
 _BEAT_SECONDS = 2.0
 _STOP_SECONDS = 5.0  # a server that is asked and says nothing does not hold up the end; its lease runs out
+_AWAY_SECONDS = 3.0  # before a look at whether a source that cannot be reached from here can be
 _LOOK_SECONDS = 1.0  # between looks at a queue on which others may put something
 _JITTER = random.Random()  # spreads attempts of many workers; nothing depends on its numbers
 
@@ -71,6 +72,7 @@ class Mover:
         self._patience = patience or Patience()
         self._process = f"{socket.gethostname()[:20]}/{os.getpid()}/{new_id('mover')[-6:]}"
         self._busy: dict[str, int] = {}
+        self._away: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -152,24 +154,38 @@ class Mover:
 
     def _rest(self, ids: Sequence[str] | None, most: float, stop: threading.Event | None = None) -> None:
         due = self.queue.next_due(ids)
-        seconds = most if due is None else min(max(due - time.time(), 0.05), most)
+        least = 0.5 if self._away else 0.05  # what cannot be reached stays due
+        seconds = most if due is None else min(max(due - time.time(), least), most)
         (stop or threading.Event()).wait(seconds)
 
     def take(self, stop: threading.Event | None = None, ids: Sequence[str] | None = None) -> bool:
         """Return whether there was a transfer to be done, and it was taken up."""
+        away = self._away = self._storages.unreachable()
         with self._lock:
-            full = {name for name, count in self._busy.items() if count >= self._patience.together}
+            full = {name for name, count in self._busy.items() if count >= self._patience.together} | away
             worker = f"{self._process}/{threading.get_native_id()}"
             transfer = self.queue.claim(worker, self._patience.lease, avoid=full, ids=ids)
             if transfer is None:
                 return False
             self._busy[transfer.storage] = self._busy.get(transfer.storage, 0) + 1
         try:
-            self._carry(transfer, stop or threading.Event())
+            if away and self._only_on(transfer, away):
+                # Another process may reach it, or this one later: that is no attempt that failed.
+                facts = {"state": QUEUED, "due": time.time() + _AWAY_SECONDS, "lease_until": None}
+                self.queue.note(transfer, **facts, attempts=transfer.attempts - 1)
+            else:
+                self._carry(transfer, stop or threading.Event())
         finally:
             with self._lock:
                 self._busy[transfer.storage] -= 1
         return True
+
+    def _only_on(self, transfer: Transfer, away: set[str]) -> bool:
+        try:
+            replicas = self._datasets.get(str(transfer.name)).replicas
+        except GemelError:
+            return False
+        return bool(replicas) and all(item.storage in away for item in replicas)
 
     def _carry(self, transfer: Transfer, stop: threading.Event) -> None:
         if transfer.cancel:

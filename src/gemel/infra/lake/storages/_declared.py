@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
-from gemel.base.errors import ConfigInvalid, Conflict, InvalidInput, not_found
+from gemel.base.errors import ConfigInvalid, Conflict, GemelError, InvalidInput, not_found
 from gemel.base.plugins import plugins
 from gemel.infra.lake.storages._storage import Storage, TokenSource
 
@@ -61,12 +61,18 @@ class Storages:
         tables: Of the journal, by name.
         home: The engine's folder.
         tokens: The broker, for storages that are declared with a `profile`.
+        exchange: Where tasks wait for agents of sites, for storages that are reached through one.
     """
 
     def __init__(
-        self, journal: Journal, tables: Mapping[str, sql.Table], home: Path, tokens: Tokens | None = None
+        self,
+        journal: Journal,
+        tables: Mapping[str, sql.Table],
+        home: Path,
+        tokens: Tokens | None = None,
+        exchange: object | None = None,
     ) -> None:
-        self._journal, self._tokens = journal, tokens
+        self._journal, self._tokens, self._exchange = journal, tokens, exchange
         self._table, self._replicas = tables["storages"], tables["replicas"]
         self._own = Declaration(HOME, "local", {"folder": str(home / "data")})
         self._open: dict[str, tuple[Declaration, Storage]] = {}
@@ -93,7 +99,7 @@ class Storages:
         with self._lock:
             known = self._open.get(name)
             if known is None or known[0] != declared[name]:
-                self._open[name] = declared[name], made(declared[name], self._tokens)
+                self._open[name] = declared[name], made(declared[name], self._tokens, self._exchange)
             return self._open[name][1]
 
     def add(self, name: str, kind: str, options: Mapping[str, str]) -> Declaration:
@@ -108,7 +114,7 @@ class Storages:
             hint = "Lower-case letters, digits, '.', '_' and '-'; 60 at most."
             raise InvalidInput(f"{name[:80]!r} is no name for a storage.", hint=hint)
         declaration = Declaration(name, kind, dict(options))
-        made(declaration, self._tokens).close()
+        made(declaration, self._tokens, self._exchange).close()
         row = {"name": name, "kind": kind, "options": json.dumps(declaration.options), "created": time.time()}
         try:
             if name == HOME:
@@ -139,6 +145,17 @@ class Storages:
         if not gone:
             raise not_found("storage", name, [item.name for item in self.list()], command="gemel data storages")
 
+    def unreachable(self) -> set[str]:
+        """Return the names of storages that cannot be reached from this process now, as they say themselves."""
+        found = set()
+        for item in self.list():
+            with contextlib.suppress(GemelError):
+                # Only storages of such a kind are made for the question.
+                asked = getattr(plugins("storages").get(item.kind), "takes_exchange", False)
+                if asked and not getattr(self.get(item.name), "reachable", True):
+                    found.add(item.name)
+        return found
+
     def close(self) -> None:
         """Let all connections go."""
         with self._lock, contextlib.suppress(RuntimeError):
@@ -147,10 +164,11 @@ class Storages:
             self._open.clear()
 
 
-def made(declaration: Declaration, tokens: Tokens | None = None) -> Storage:
+def made(declaration: Declaration, tokens: Tokens | None = None, exchange: object | None = None) -> Storage:
     """Return the storage that a declaration describes, through the plugin of its kind.
 
-    A plugin whose class says `takes_tokens = True` is given its `TokenSource` as `tokens=` when it has a `profile`.
+    A plugin whose class says `takes_tokens = True` is given its `TokenSource` as `tokens=` when it has a `profile`;
+    one that says `takes_exchange = True`, the engine's exchange with the agents of sites as `exchange=`.
 
     Raises:
         ConfigInvalid: The options do not fit, or there is a `profile` and no broker.
@@ -158,10 +176,10 @@ def made(declaration: Declaration, tokens: Tokens | None = None) -> Storage:
     """
     plugin: Any = plugins("storages").get(declaration.kind)
     profile = declaration.options.get("profile")
-    given: dict[str, TokenSource] = {}
+    given: dict[str, object] = {"exchange": exchange} if getattr(plugin, "takes_exchange", False) else {}
     if profile and getattr(plugin, "takes_tokens", False):
         if tokens is None:
             raise ConfigInvalid(f"Storage '{declaration.name}' has a token profile, and there is no token broker here.")
-        given = {"tokens": tokens.source(profile, declaration.name)}
+        given["tokens"] = tokens.source(profile, declaration.name)
     storage: Storage = plugin(declaration.name, declaration.options, **given)
     return storage

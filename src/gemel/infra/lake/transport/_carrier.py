@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gemel.base.errors import StoreUnavailable
 from gemel.infra.lake.storages import Readable
+from gemel.infra.lake.transport._agent import Agent
 from gemel.infra.lake.transport._fts import Fts
 from gemel.infra.lake.transport._hashing import Progress
 from gemel.infra.lake.transport._leg import Arrived, Leg, Way, WayClosed
@@ -24,7 +25,7 @@ class Carrier:
     """
 
     def __init__(self, ways: Sequence[Way] | None = None) -> None:
-        self._ways = tuple(ways or (Fts(), Pull(), Push(), Streaming()))
+        self._ways = tuple(ways or (Fts(), Pull(), Push(), Agent(), Streaming()))
         self._closed: dict[tuple[str, str, str], tuple[float, str]] = {}
         self._lock = threading.Lock()
 
