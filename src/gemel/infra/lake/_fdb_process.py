@@ -88,8 +88,13 @@ class FdbProcess:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             self._process = subprocess.Popen(command, env={**os.environ, **silent}, **pipes)  # type: ignore[call-overload]
             assert self._process is not None
-            atexit.register(self._process.kill)
+            atexit.register(_end, self._process)
         return self._process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _listed(fdb: Any, keys: _Keys) -> list[tuple[Any, ...]]:
