@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +86,26 @@ def test_people_get_message_and_hint_without_traceback(place: Path, home: Path) 
     assert ended.stdout == ""
 
 
+def _commands(command: click.Command, *words: str) -> Iterator[tuple[click.Command, tuple[str, ...]]]:
+    """Yield a command and all below it, with the words that call each."""
+    yield command, words
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _commands(inner, *words, name)
+
+
 @pytest.mark.parametrize("name", sorted(_COMMANDS))
 def test_every_command_has_help_with_an_example(name: str) -> None:
     found = root.get_command(click.Context(root), name)
     assert found is not None
-    groups = list(found.commands) if isinstance(found, click.Group) else []
-    for command in [[name, inner] for inner in groups] or [[name]]:
-        shown = CliRunner().invoke(root, [*command, "--help"])
+    for command, words in _commands(found, name):
+        shown = CliRunner().invoke(root, [*words, "--help"])
         assert shown.exit_code == 0, shown.output
-        assert "Example:" in shown.output
-        assert "--json" in shown.output
+        if not isinstance(command, click.Group):
+            assert "Example:" in shown.output and "--json" in shown.output, words
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_no_route_answers_without_the_token(engine: Serving) -> None:
                 assert (answer.status_code == 200) is allowed, (method, path, answer.status_code)
                 if not allowed:
                     assert answer.status_code == 401
-                    assert answer.json()["code"] == "access.unauthenticated"
+                    assert method == "head" or answer.json()["code"] == "access.unauthenticated"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80"])

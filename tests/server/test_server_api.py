@@ -245,7 +245,7 @@ def test_the_description_of_the_api_is_served_and_each_route_in_it_answers(owner
             address = re.sub(r"\{twin\}", "nothing", path)
             answer = owner.request(method.upper(), re.sub(r"\{[^}]*\}", "none", address), json={})
             assert answer.status_code != 405 and answer.status_code < 500, (method, path, answer.text)
-            if answer.is_error:
+            if answer.is_error and method != "head":
                 assert set(answer.json()) == PROBLEM, path
 
 

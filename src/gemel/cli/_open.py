@@ -19,7 +19,7 @@ def opened(session: Session) -> Iterator[Client]:
     settings = load_settings(assignments=session.assignments)
     with contextlib.ExitStack() as closing:
         if session.url:
-            transport = HttpTransport(session.url, read_token(settings.home))
+            transport = HttpTransport(session.url, read_token(settings.home), settings.home / "cache")
             closing.callback(transport.close)
             yield Client(transport, closing)
         else:

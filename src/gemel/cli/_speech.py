@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without emoji: the name of a dataset between colons would become a picture.
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def json_option(function: _F) -> _F:
@@ -37,7 +38,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | No
     shown = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for number, column in enumerate(columns):
         # The first column holds what people copy: ids stay whole.
-        shown.add_column(column, no_wrap=number == 0)
+        shown.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:
         shown.add_row(*(escape(spell(cell)) for cell in row))
     out.print(shown)

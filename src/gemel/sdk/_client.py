@@ -10,6 +10,7 @@ from typing import Any
 from gemel.base.config import load_settings
 from gemel.core.engine import Service, open_engine
 from gemel.infra.access import read_token
+from gemel.sdk._data import DataView
 from gemel.sdk._handles import RunHandle, TwinsView
 from gemel.sdk._transport import Document, HttpTransport, Transport
 
@@ -19,11 +20,13 @@ class Client:
 
     Attributes:
         twins: The twins by id.
+        data: The data lake.
     """
 
     def __init__(self, transport: Transport, closing: contextlib.ExitStack) -> None:
         self.transport = transport
         self.twins = TwinsView(transport)
+        self.data = DataView(transport.data)
         self._closing = closing
 
     def runs(self, twin: str | None = None, state: str | None = None, limit: int = 50) -> list[RunHandle]:
@@ -83,7 +86,7 @@ def connect(url: str | None = None, *, token: str | None = None, home: Path | st
         engine = closing.enter_context(open_engine(settings))
         client = Client(Service(engine), closing)
     else:
-        transport = HttpTransport(url, token or read_token(settings.home))
+        transport = HttpTransport(url, token or read_token(settings.home), settings.home / "cache")
         closing.callback(transport.close)
         client = Client(transport, closing)
     # A notebook is rarely tidy: what was opened is closed at the latest when Python ends.

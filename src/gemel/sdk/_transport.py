@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
-
-import httpx2
 
 from gemel.base import errors
-from gemel.base.errors import EngineStopped, GemelError, InvalidInput
-
-Document = dict[str, Any]
-_ANSWER_SECONDS = 330.0
+from gemel.sdk._connection import Connection, Document, part
+from gemel.sdk._data_http import HttpData
+from gemel.sdk._data_transport import DataTransport
 
 
 class Transport(Protocol):
     """What the client asks of an engine; `gemel.core.engine.Service` answers in this process."""
+
+    @property
+    def data(self) -> DataTransport:
+        """Return the way to its lake."""
 
     def twins(self) -> list[Document]:
         """Return a short document of each twin."""
@@ -93,19 +93,23 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """An engine behind an address."""
+    """An engine behind an address.
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"}
-        try:
-            self._http = httpx2.Client(base_url=f"{self._url}/api/v1", headers=headers, timeout=_ANSWER_SECONDS)
-        except httpx2.InvalidURL as error:
-            raise InvalidInput(f"'{url}' is not an address: {error}.", hint="http://127.0.0.1:8400") from error
+    Args:
+        url: Its address.
+        token: Its token.
+        cache: Folder for what is read whole to be opened; default a temporary one.
+    """
+
+    def __init__(self, url: str, token: str, cache: Path | None = None) -> None:
+        self._connection = Connection(url, token)
+        self._get, self._post, self._send = self._connection.get, self._connection.post, self._connection.send
+        self.data = HttpData(self._connection, cache)
 
     def close(self) -> None:
         """Close the connection."""
-        self._http.close()
+        self.data.close()
+        self._connection.close()
 
     def twins(self) -> list[Document]:
         """Return a short document of each twin."""
@@ -113,32 +117,32 @@ class HttpTransport:
 
     def twin(self, id: str) -> Document:
         """Return everything needed to use a twin."""
-        return self._get(f"/twins/{_part(id)}")
+        return self._get(f"/twins/{part(id)}")
 
     def card(self, id: str) -> str:
         """Return a twin's card."""
-        return self._send("GET", f"/twins/{_part(id)}/card").text
+        return self._send("GET", f"/twins/{part(id)}/card").text
 
     def live(self, id: str) -> Document:
         """Return how far a twin is from its physical twin."""
-        return self._get(f"/twins/{_part(id)}/live")
+        return self._get(f"/twins/{part(id)}/live")
 
     def views(self, id: str, run: str | None = None) -> list[Document]:
         """Return the documents of a twin's views."""
-        return list(self._get(f"/twins/{_part(id)}/views", run=run)["views"])
+        return list(self._get(f"/twins/{part(id)}/views", run=run)["views"])
 
     def report(self, id: str) -> Document | None:
         """Return the newest report on a twin, or None."""
         self.twin(id)
         try:
-            return self._get(f"/twins/{_part(id)}/report")
+            return self._get(f"/twins/{part(id)}/report")
         except errors.NotFound:
             return None
 
     def start(self, id: str, graph: str | None, parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
         """Return a run that has begun (and, after `wait` seconds, may have ended)."""
         body = {"graph": graph, "parameters": dict(parameters)}
-        return self._post(f"/twins/{_part(id)}/runs", body, wait=wait)
+        return self._post(f"/twins/{part(id)}/runs", body, wait=wait)
 
     def run_graph(self, document: Mapping[str, Any], parameters: Mapping[str, Any], wait: float = 0.0) -> Document:
         """Return a run of a graph that belongs to no twin (and, after `wait` seconds, may have ended)."""
@@ -150,11 +154,11 @@ class HttpTransport:
 
     def whatif(self, id: str, parameters: Mapping[str, Any], wait: float = 10.0) -> Document:
         """Return a what-if run, with views when finished."""
-        return self._post(f"/twins/{_part(id)}/whatif", {"parameters": dict(parameters)}, wait=wait)
+        return self._post(f"/twins/{part(id)}/whatif", {"parameters": dict(parameters)}, wait=wait)
 
     def run(self, id: str) -> Document:
         """Return one run."""
-        return self._get(f"/runs/{_part(id)}")
+        return self._get(f"/runs/{part(id)}")
 
     def runs(self, twin: str | None = None, state: str | None = None, limit: int = 50) -> list[Document]:
         """Return the newest runs."""
@@ -163,42 +167,36 @@ class HttpTransport:
     def wait(self, id: str, timeout: float | None = None) -> Document:
         """Return the run when it has ended, or as it stands when the time is up."""
         if timeout is not None:
-            return self._get(f"/runs/{_part(id)}", wait=timeout)
+            return self._get(f"/runs/{part(id)}", wait=timeout)
         while True:
-            found = self._get(f"/runs/{_part(id)}", wait=60)
+            found = self._get(f"/runs/{part(id)}", wait=60)
             if found["state"] not in ("queued", "running"):
                 return found
 
     def changes(self, id: str, timeout: float | None = None) -> Iterator[Document]:
         """Yield what happens to a run's steps, as it happens, until the run has ended."""
         self.run(id)
-        try:
-            with self._http.stream("GET", f"/runs/{_part(id)}/events", timeout=timeout) as answer:
-                for line in answer.iter_lines():
-                    if line.startswith("data: "):
-                        change = json.loads(line.removeprefix("data: "))
-                        if "run" not in change:
-                            yield change
-        except httpx2.HTTPError as error:
-            raise self._silent(error) from error
+        for change in self._connection.events("GET", f"/runs/{part(id)}/events", timeout=timeout):
+            if "run" not in change:
+                yield change
 
     def cancel(self, id: str) -> Document:
         """Return the run after asking for its end."""
-        return self._post(f"/runs/{_part(id)}/cancel")
+        return self._post(f"/runs/{part(id)}/cancel")
 
     def logs(self, id: str) -> list[Document]:
         """Return a run's log lines."""
-        return list(self._get(f"/runs/{_part(id)}/logs")["logs"])
+        return list(self._get(f"/runs/{part(id)}/logs")["logs"])
 
     def output_bytes(self, id: str, name: str, format: str | None = None) -> tuple[bytes, str]:
         """Return (bytes, media type) of an output."""
-        path = f"/runs/{_part(id)}/outputs/{_part(name)}"
+        path = f"/runs/{part(id)}/outputs/{part(name)}"
         answer = self._send("GET", path, params={"format": format} if format else None)
         return answer.content, answer.headers["content-type"].split(";")[0]
 
     def explain(self, id: str) -> Document:
         """Return why a run's numbers are what they are."""
-        return self._get(f"/runs/{_part(id)}/explain")
+        return self._get(f"/runs/{part(id)}/explain")
 
     def compare(self, first: str, second: str) -> Document:
         """Return what differs between two runs."""
@@ -206,15 +204,15 @@ class HttpTransport:
 
     def check(self, id: str) -> Document:
         """Return the report of a twin's checks, made now."""
-        return self._post(f"/twins/{_part(id)}/check")
+        return self._post(f"/twins/{part(id)}/check")
 
     def publish(self, id: str) -> Document:
         """Return what was published."""
-        return self._post(f"/twins/{_part(id)}/publish")
+        return self._post(f"/twins/{part(id)}/publish")
 
     def pull(self, id: str, version: str | None = None) -> Document:
         """Return what was pulled."""
-        return self._post(f"/twins/{_part(id)}/pull", {"version": version})
+        return self._post(f"/twins/{part(id)}/pull", {"version": version})
 
     def plugins(self) -> list[Document]:
         """Return every plugin and whether it is healthy."""
@@ -223,44 +221,3 @@ class HttpTransport:
     def processes(self) -> list[Document]:
         """Return every process."""
         return list(self._get("/processes")["processes"])
-
-    def _get(self, path: str, **query: Any) -> Document:
-        params = {name: value for name, value in query.items() if value is not None}
-        return dict(self._send("GET", path, params=params).json())
-
-    def _post(self, path: str, body: Any = None, **query: Any) -> Document:
-        return dict(self._send("POST", path, json=body, params=query).json())
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        try:
-            answer = self._http.request(method, path, **options)
-        except httpx2.HTTPError as error:
-            raise self._silent(error) from error
-        if answer.is_error:
-            raise _error_of(answer)
-        return answer
-
-    def _silent(self, error: Exception) -> EngineStopped:
-        return EngineStopped(f"The engine at {self._url} does not answer: {error}.", hint="gemel up")
-
-
-def _part(id: str) -> str:
-    return quote(id, safe="")
-
-
-def _error_of(answer: httpx2.Response) -> GemelError:
-    try:
-        document = answer.json()
-    except ValueError:
-        return EngineStopped(f"The engine answered {answer.status_code} without a reason.")
-    found = _by_code(GemelError).get(document.get("code", ""), GemelError)
-    error = found(document.get("detail", "The engine refused."), hint=document.get("hint"))
-    error.context = document.get("context") or {}
-    return error
-
-
-def _by_code(root: type[GemelError]) -> dict[str, type[GemelError]]:
-    found = {root.code: root}
-    for child in root.__subclasses__():
-        found |= _by_code(child)
-    return found

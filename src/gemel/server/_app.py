@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from gemel.base.errors import GemelError, NotFound
 from gemel.core.engine import Service
 from gemel.infra.access import Authoriser, SignedLinks, read_token
+from gemel.server._data_routes import data_api
 from gemel.server._faces import Face, Hosting, face_of, installed_faces
 from gemel.server._gate import Gate
 from gemel.server._problem import plain_problem, problem, problem_response
@@ -55,6 +56,7 @@ def create_app(service: Service, pages: Pages | None = None) -> FastAPI:
     )
     app.state.stopping = threading.Event()
     app.include_router(api(service))
+    app.include_router(data_api(service.data))
     _add_health(app, service)
     faces = installed_faces()
     authoriser = Authoriser(token)

@@ -11,6 +11,7 @@ from typing import Any
 from gemel.base.clock import iso
 from gemel.base.errors import InvalidInput, not_found
 from gemel.base.plugins import GROUPS, plugins
+from gemel.core.engine._data_service import DataService
 from gemel.core.engine._documents import live_document, run_document, twin_document
 from gemel.core.engine._engine import Engine
 from gemel.core.engine._export import export
@@ -23,10 +24,16 @@ _STATES = ("queued", "running", "finished", "failed", "cancelled")
 
 
 class Service:
-    """An engine seen through its documents (see `docs/reference/documents.md`)."""
+    """An engine seen through its documents (see `docs/reference/documents.md`).
+
+    Attributes:
+        engine: Which one.
+        data: Its lake.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.data = DataService(engine)
 
     def twins(self) -> list[Document]:
         """Return a short document of each twin that can be found; a malformed one carries its problem."""

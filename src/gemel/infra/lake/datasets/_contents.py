@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+from pathlib import Path
 
 from gemel.base.errors import NotFound, ResultCorrupt
-from gemel.infra.lake.datasets._records import BAD, Record, Records, Replica
+from gemel.infra.lake._file_cache import FileCache
+from gemel.infra.lake.datasets._record import BAD, Record, Replica
+from gemel.infra.lake.datasets._records import Records
 from gemel.infra.lake.datasets._replicating import Replicating
 from gemel.infra.lake.datasets._transfers import Transfers, arrived
-from gemel.infra.lake.storages import PIECE, Readable, Storages
+from gemel.infra.lake.storages import PIECE, LocalStorage, Readable, Storages
 from gemel.infra.lake.transport import Hashed, system_errors
 
 _USED_SECONDS = 3600.0  # uses of a replica within so long of each other are noted once
@@ -50,11 +53,14 @@ class Contents:
         transfers: What compares bytes.
         replicating: Knows which replica to take.
         storages: Where they lie.
+        cache: For what is kept on this machine.
     """
 
-    def __init__(self, records: Records, transfers: Transfers, replicating: Replicating, storages: Storages) -> None:
+    def __init__(
+        self, records: Records, transfers: Transfers, replicating: Replicating, storages: Storages, cache: FileCache
+    ) -> None:
         self._records, self._transfers = records, transfers
-        self._replicating, self._storages = replicating, storages
+        self._replicating, self._storages, self._cache = replicating, storages, cache
 
     def open(self, record: Record, span: tuple[int, int] | None = None) -> Content:
         """Return a file for reading, from the first replica that can be opened.
@@ -78,6 +84,17 @@ class Contents:
             return self._whole(record, replica) if span is None else self._part(replica, span)
 
         return self._replicating.from_any(record, take)
+
+    def kept(self, record: Record, replica: Replica) -> Path:
+        """Return the verified copy of a file on this machine, made when it is not there."""
+        key = record.digests["sha256"].value if "sha256" in record.digests else replica.id
+
+        def fill(path: Path) -> None:
+            place = LocalStorage("the cache", {"folder": str(path.parent)})
+            with self._transfers.hashed(record, replica) as stream:
+                place.write(path.name, stream)
+
+        return self._cache.kept(key, replica.path.rpartition("/")[2], fill)
 
     def _part(self, replica: Replica, span: tuple[int, int]) -> Content:
         with contextlib.ExitStack() as stack:

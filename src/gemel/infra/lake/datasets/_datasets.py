@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import sqlalchemy as sql
 
@@ -15,11 +15,12 @@ from gemel.base.errors import Conflict, InvalidInput, NotFound
 from gemel.infra.lake._file_cache import FileCache
 from gemel.infra.lake.datasets._contents import Contents
 from gemel.infra.lake.datasets._events import Changes
-from gemel.infra.lake.datasets._facts import Facts
+from gemel.infra.lake.datasets._facts import Facts, Sure
 from gemel.infra.lake.datasets._names import Name
 from gemel.infra.lake.datasets._opening import open_replica
 from gemel.infra.lake.datasets._query import fits
-from gemel.infra.lake.datasets._records import RANKS, Record, Records, Replica, taken
+from gemel.infra.lake.datasets._record import RANKS, Record, Replica
+from gemel.infra.lake.datasets._records import Records, taken
 from gemel.infra.lake.datasets._replicating import Replicated, Replicating
 from gemel.infra.lake.datasets._transfers import STALE_SECONDS, Transfers, arrived
 from gemel.infra.lake.datasets._verifying import Finding, verified
@@ -60,8 +61,8 @@ class Datasets:
         self._transfers = Transfers(self._records, storages, Carrier(), Standings(journal, tables, storages.list))
         self._replicating = Replicating(self._records, self._transfers, storages)
         self.changes = Changes(journal, tables)
-        self.contents = Contents(self._records, self._transfers, self._replicating, storages)
-        self._cache = FileCache(home / "cache" / "datasets", cache_bytes)
+        cache = FileCache(home / "cache" / "datasets", cache_bytes)
+        self.contents = Contents(self._records, self._transfers, self._replicating, storages, cache)
 
     def put(
         self,
@@ -94,31 +95,23 @@ class Datasets:
         if not file.is_file():
             raise NotFound(f"There is no file '{file}'.", path=str(file))
         with system_errors(str(file)), file.open("rb") as source:
-            sure = {"storage": storage, "digests": digests, "size": file.stat().st_size}
-            return self.receive(source, name, facts=facts, progress=progress, **sure)
+            size = file.stat().st_size
+            sure: Sure = {"storage": storage, "digests": digests, "size": size, "progress": progress}
+            return self.receive(source, name, facts=facts, **sure)
 
-    def receive(
-        self,
-        source: Readable,
-        name: str,
-        *,
-        facts: Facts | None = None,
-        progress: Progress | None = None,
-        **sure: Any,
-    ) -> Record:
+    def receive(self, source: Readable, name: str, *, facts: Facts | None = None, **sure: Unpack[Sure]) -> Record:
         """Return the record of a file after a stream was stored, as `put` does with one that lies on this machine.
 
         Args:
             source: Read to its end.
             name: `scope:name`, not in use.
             facts: Metadata, licence, lifetime.
-            progress: Told how many bytes are done.
-            **sure: `storage`, where to; `digests` that it must have; `size` in bytes, where it is known.
+            **sure: `storage`, where to; `digests` that it must have; `size` in bytes, where it is known; `progress`.
 
         Raises:
             GemelError: As `put`; whatever `source` raises ends it, and nothing is kept.
         """
-        storage, size = sure.get("storage") or HOME, sure.get("size")
+        storage, size, progress = sure.get("storage") or HOME, sure.get("size"), sure.get("progress")
         called, given = Name.parse(name), checked_digests(sure.get("digests") or {})
         self._storages.get(storage)
         if self._records.exists(called):
@@ -234,6 +227,19 @@ class Datasets:
             found = [record, *(self._records.get(item) for item in below)]
         return [item for item in found if item.kind == "file"]
 
+    def file(self, name: str) -> Record:
+        """Return the one file that a name stands for.
+
+        Raises:
+            NotFound: There is nothing of that name.
+            InvalidInput: It stands for several files, or for none.
+        """
+        files = self.files(name)
+        if len(files) != 1:
+            hint = f"Name one of them: {', '.join(str(item.name) for item in files[:5])}" if files else None
+            raise InvalidInput(f"'{name}' holds {len(files)} files, and one is needed.", hint=hint)
+        return files[0]
+
     def find(self, query: Iterable[str] = ()) -> list[Record]:
         """Return the records that all words of a query fit, in the order of names.
 
@@ -253,7 +259,7 @@ class Datasets:
             Conflict: There is something at `target`, and `replace` is not set.
             ResultCorrupt: No replica is right.
         """
-        record = self._file(name)
+        record = self.file(name)
         if target.is_dir() or (target.exists() and not replace):
             raise Conflict(f"There is '{target}' already.", hint="Add --replace, or name another file.")
         if not target.parent.is_dir():
@@ -279,10 +285,12 @@ class Datasets:
             NotFound: There is no such file.
             InvalidInput: Its format is not known, or it cannot be read.
         """
-        record = self._file(name)
+        record = self.file(name)
 
         def take(replica: Replica) -> Any:
-            found = open_replica(self._storages.get(replica.storage), record, replica, options or {}, self._kept)
+            found = open_replica(
+                self._storages.get(replica.storage), record, replica, options or {}, self.contents.kept
+            )
             self._records.found_used(replica, time.time() - _USED_SECONDS)
             return found
 
@@ -325,17 +333,18 @@ class Datasets:
             ResultCorrupt: No replica is right.
         """
         self._storages.get(storage)
-        done = self._replicating.to(self._file(name), storage, progress, noted)
+        done = self._replicating.to(self.file(name), storage, progress, noted)
         return replace(done, record=self._replicating.only(done)) if only else done
 
     def expired(self, now: float) -> list[str]:
         """Return the names of what was wanted only until before an instant (seconds since 1970-01-01 UTC)."""
         return [str(name) for name in self._records.expired(now)]
 
-    def drop(self, name: Name, replica: Replica) -> None:
-        """Drop one replica of a file; that it is not the last good one is the caller's care."""
-        self._records.drop(name, [replica])
+    def drop(self, name: Name, replica: Replica) -> bool:
+        """Return whether a replica of a file was dropped; the last whole one stays, whoever else drops others now."""
+        spared = self._records.spare(name, replica)
         self._transfers.sweep()
+        return spared
 
     def abandon(self, replica: str) -> None:
         """Remove what was written of a replica that never arrived; nothing happens to one that did."""
@@ -370,24 +379,6 @@ class Datasets:
             stale: Seconds after which a replica that nobody writes to counts as left behind.
         """
         self._transfers.sweep(stale)
-
-    def _kept(self, record: Record, replica: Replica) -> Path:
-        """Return the verified local copy of a file in the cache."""
-        key = record.digests["sha256"].value if "sha256" in record.digests else replica.id
-
-        def fill(path: Path) -> None:
-            place = LocalStorage("the cache", {"folder": str(path.parent)})
-            with self._transfers.hashed(record, replica) as stream:
-                place.write(path.name, stream)
-
-        return self._cache.kept(key, replica.path.rpartition("/")[2], fill)
-
-    def _file(self, name: str) -> Record:
-        files = self.files(name)
-        if len(files) != 1:
-            hint = f"Name one of them: {', '.join(str(item.name) for item in files[:5])}" if files else None
-            raise InvalidInput(f"'{name}' holds {len(files)} files, and one is needed.", hint=hint)
-        return files[0]
 
     def _below(self, record: Record) -> list[Name]:
         found: dict[Name, None] = {}

@@ -6,7 +6,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypedDict
+
+from gemel.infra.lake.transport import Progress
+
+
+class Sure(TypedDict, total=False):
+    """What is known of a stream before it is stored.
+
+    Attributes:
+        storage: Where to.
+        size: In bytes.
+        digests: Those it must have, by algorithm (`sha256`, `adler32`, `md5`).
+        progress: Told how many bytes are done.
+    """
+
+    storage: str
+    size: int | None
+    digests: Mapping[str, str] | None
+    progress: Progress | None
 
 
 @dataclass(frozen=True)

@@ -6,84 +6,18 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
-from gemel.base.clock import iso
 from gemel.base.errors import Conflict, not_found
 from gemel.base.ids import new_id
 from gemel.infra.lake.datasets._events import Outbox
 from gemel.infra.lake.datasets._names import Name
+from gemel.infra.lake.datasets._record import ARRIVING, BAD, HERE, LEAVING, Record, Replica
 from gemel.infra.lake.storages import Journal
 from gemel.infra.lake.transport import Arrived, Digest
-
-RANKS = {"file": 0, "dataset": 1, "container": 2}
-ARRIVING, HERE, LEAVING, BAD = "arriving", "here", "leaving", "bad"
-
-
-@dataclass(frozen=True)
-class Replica:
-    """One copy of a file: on which storage, under which path, in which state."""
-
-    id: str
-    name: Name
-    storage: str
-    path: str
-    state: str
-    verified: float | None = None
-    used: float | None = None
-
-    @property
-    def own(self) -> bool:
-        """Return whether gemel wrote it; a file that was only registered is somebody else's."""
-        return self.path == self.name.path(self.id.rpartition("-")[2])
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of a file, a dataset or a container.
-
-    Attributes:
-        name: Its name.
-        kind: `file`, `dataset` or `container`.
-        state: `verified` once its bytes were read whole and agreed with its digests, else `unverified`.
-        size: Bytes of a file.
-        licence: As SPDX names it.
-        expires: Seconds since 1970-01-01 UTC; None for ever.
-        metadata: JSON members.
-        created: Seconds since 1970-01-01 UTC.
-        digests: By algorithm.
-        members: Names of what it holds.
-        replicas: Copies that are whole.
-    """
-
-    name: Name
-    kind: str
-    state: str
-    size: int | None = None
-    licence: str | None = None
-    expires: float | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    created: float = 0.0
-    digests: Mapping[str, Digest] = field(default_factory=dict)
-    members: tuple[Name, ...] = ()
-    replicas: tuple[Replica, ...] = ()
-
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        digests = {
-            name: {"value": item.value, "origin": item.origin, "confirmed": _told(item.confirmed)}
-            for name, item in self.digests.items()
-        }
-        shown = [{"storage": item.storage, "path": item.path, "state": item.state} for item in self.replicas]
-        facts: dict[str, Any] = {"name": str(self.name), "kind": self.kind, "state": self.state, "size": self.size}
-        facts |= {"licence": self.licence, "expires": _told(self.expires), "metadata": dict(self.metadata)}
-        members = [str(member) for member in self.members]
-        return facts | {"created": _told(self.created), "digests": digests, "members": members, "replicas": shown}
 
 
 class Records:
@@ -223,13 +157,6 @@ class Records:
         except sql.exc.IntegrityError as error:
             raise taken(found[0][0].name) from error
 
-    def found_more(self, found: Iterable[tuple[Name, str, str]]) -> None:
-        """Note replicas of known files that lie under a path of a storage already, in one step."""
-        with self.journal.write() as connection:
-            for name, storage, path in found:
-                connection.execute(sql.insert(self._replicas), _replica_row(name, storage, path))
-                self._outbox.note(connection, "changed", name, storage, change="found")
-
     def names(self, scope: str) -> set[Name]:
         """Return every name of a scope."""
         chosen = sql.select(self._datasets.c.name).where(self._datasets.c.scope == scope)
@@ -264,6 +191,16 @@ class Records:
             for replica in replicas:
                 connection.execute(self._of(replica).values(state=LEAVING))
                 self._outbox.note(connection, "changed", name, replica.storage, change="dropped")
+
+    def spare(self, name: Name, replica: Replica) -> bool:
+        """Return whether a replica was let go: only where another whole one stays, both seen in one step."""
+        with self.journal.write() as connection:
+            known = self._loaded(connection, name, locked=True)
+            if not any(item.id != replica.id and item.state == HERE for found in known for item in found.replicas):
+                return False
+            connection.execute(self._of(replica).values(state=LEAVING))
+            self._outbox.note(connection, "changed", name, replica.storage, change="dropped")
+        return True
 
     def unsettle(self, name: Name) -> None:
         """Note that no replica is known to be right."""
@@ -395,7 +332,3 @@ def _record(row: Any, digests: dict[str, Digest], members: list[Name], replicas:
     return Record(
         _name(row), metadata=document, digests=digests, members=tuple(members), replicas=tuple(replicas), **facts
     )
-
-
-def _told(seconds: float | None) -> str | None:
-    return None if seconds is None else iso(datetime.fromtimestamp(seconds, UTC))

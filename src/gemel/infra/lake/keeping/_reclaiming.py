@@ -46,8 +46,8 @@ def reclaimed(
         rules = found.rules.get(record.name, ())
         if not _needless(rules, record, remaining, places) or not _there(storages, record, storage):
             continue
-        datasets.drop(record.name, replica)
-        done.append(Reclaimed(str(record.name), storage, record.size or 0))
+        if datasets.drop(record.name, replica):
+            done.append(Reclaimed(str(record.name), storage, record.size or 0))
     return done
 
 
