@@ -88,6 +88,8 @@ def build(hosting: Hosting) -> ASGIApp:
         Route("/tasks/{id}/back", _guarded(door, _back), methods=["POST"]),
         Route("/tasks/{id}/body", _guarded(door, _give), methods=["GET"]),
         Route("/tasks/{id}/body", _guarded(door, _take), methods=["PUT"]),
+        # What is not there is told to agents alone.
+        Route("/{path:path}", _guarded(door, _nothing), methods=["GET", "POST", "PUT", "DELETE"]),
     ]
     return _Outer(Starlette(routes=routes, exception_handlers={HTTPException: _framework}))
 
@@ -127,6 +129,10 @@ def _guarded(door: Door, handler: Handler) -> Callable[[Request], Awaitable[Resp
             return Response(status_code=400)  # nobody reads it
 
     return endpoint
+
+
+async def _nothing(door: Door, caller: Caller, request: Request) -> Response:
+    raise NotFound(f"There is nothing at {request.url.path!r}.")
 
 
 def _caller(door: Door, request: Request) -> Caller:
