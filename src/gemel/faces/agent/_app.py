@@ -89,7 +89,7 @@ def build(hosting: Hosting) -> ASGIApp:
         Route("/tasks/{id}/body", _guarded(door, _give), methods=["GET"]),
         Route("/tasks/{id}/body", _guarded(door, _take), methods=["PUT"]),
         # What is not there is told to agents alone.
-        Route("/{path:path}", _guarded(door, _nothing), methods=["GET", "POST", "PUT", "DELETE"]),
+        Route("/{path:path}", _guarded(door, _nothing), methods=["GET"]),
     ]
     return _Outer(Starlette(routes=routes, exception_handlers={HTTPException: _framework}))
 
