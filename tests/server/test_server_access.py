@@ -7,6 +7,8 @@ import re
 import pytest
 from starlette.routing import Mount
 
+from gemel.base.errors import Denied
+from gemel.infra.lake.web import Web
 from gemel.server import create_app
 from gemel.server._gate import peer_is_us
 
@@ -142,3 +144,9 @@ def test_static_files_need_no_token_to_be_useless(stranger, owner):
     assert stranger.get(script).status_code == 200
     for path in ("/static/../../token", "/static/%2e%2e/%2e%2e/token", "/static//etc/passwd"):
         assert stranger.get(path).status_code in (401, 403, 404)
+
+
+def test_what_is_fetched_on_somebodys_behalf_is_not_taken_for_the_owner(brook_server):
+    # Asked by this very user from this very machine: an address that somebody handed in must open nothing.
+    with Web() as web, pytest.raises(Denied):
+        web.document(f"{brook_server.url}/api/v1/runs")

@@ -32,7 +32,7 @@ from gemel.infra.lake.storages._storage import (
     read_only,
     revealed,
 )
-from gemel.infra.lake.web import Web
+from gemel.infra.lake.web import ON_BEHALF, Web
 
 _NEW = 60.0  # seconds; a token older than this may have been withdrawn
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")  # as `openssl rehash` names certificates
@@ -79,7 +79,7 @@ class HttpStorage(Statted):
         verify: Any = trusted(options["ca"]) if "ca" in options else True
         self._http = httpx2.Client(
             timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, verify=verify,
-            headers={"Accept-Encoding": "identity"},
+            headers={"Accept-Encoding": "identity", **ON_BEHALF},
         )  # fmt: skip
 
     def stat(self, path: str) -> Entry:

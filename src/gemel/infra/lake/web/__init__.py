@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from gemel.infra.lake._places import confined
 from gemel.infra.lake.web._cache import Cache
-from gemel.infra.lake.web._client import Web
+from gemel.infra.lake.web._client import ON_BEHALF, Web
 
 if TYPE_CHECKING:
     from gemel.infra.lake.web._open import cache_of, opener
     from gemel.infra.lake.web._stac import Catalogue, catalogue
 
-__all__ = ["Cache", "Catalogue", "Web", "cache_of", "catalogue", "confined", "opener"]
+__all__ = ["ON_BEHALF", "Cache", "Catalogue", "Web", "cache_of", "catalogue", "confined", "opener"]
 
 
 # What opens cubes is loaded once it is asked for: the agent of a site starts without the libraries for that.

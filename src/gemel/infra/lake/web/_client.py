@@ -16,6 +16,9 @@ import httpx2
 from gemel.base.errors import Denied, InvalidInput, NotFound, StoreUnavailable
 from gemel.base.sizes import spoken_size
 
+#: Says that a request is made on somebody's behalf (RFC 9110, section 7.6.3): an engine at the other end, even on this
+#: very machine, does not take it for one of the machine's user.
+ON_BEHALF = {"Via": "1.1 gemel"}
 _DOCUMENT_BYTES = 64 << 20
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _TRANSIENT = (429, 500, 502, 503, 504)
@@ -37,7 +40,9 @@ class Web:
         self._until = time.monotonic() + seconds
         self._seconds = seconds
         hooks = {"request": [lambda request: self.check(str(request.url))]}
-        self._http = httpx2.Client(timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, event_hooks=hooks)
+        self._http = httpx2.Client(
+            timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, event_hooks=hooks, headers=ON_BEHALF
+        )
 
     def __enter__(self) -> Web:
         """Return the client."""
@@ -58,7 +63,8 @@ class Web:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput(f"'{address[:200]}' is no http or https address.", hint="Write it like https://…")
         for found in _addresses(parts.hostname):
-            if found.is_link_local:
+            # An IPv4 address in IPv6's clothes (RFC 4291, section 2.5.5.2) is looked at as what it is.
+            if (getattr(found, "ipv4_mapped", None) or found).is_link_local:
                 raise Denied(f"'{parts.hostname}' is not a host to read data from.")
 
     def document(self, address: str, *, params: Mapping[str, Any] | None = None, body: Any = None) -> Any:
