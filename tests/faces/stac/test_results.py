@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pandas as pd
+import pystac
 import pytest
 import xarray as xr
 from stac_stage import speaking
@@ -61,6 +62,8 @@ def test_outputs_are_items_with_digest_licence_and_provenance(ran):
     items = {item["properties"]["gemel:output"]: item for item in found["features"]}
     assert items.keys() == {"cube", "file"}
     for item in items.values():
+        read = pystac.Item.from_dict(item)
+        assert read.datetime is not None or read.common_metadata.start_datetime is not None
         assert item["properties"]["gemel:run"] == run.id and item["properties"]["license"] == "other"
         assert item["properties"]["start_datetime"] == "2020-01-01T00:00:00Z"
         links = {link["rel"]: link["href"] for link in item["links"]}

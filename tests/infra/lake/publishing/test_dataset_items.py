@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pystac
 import pytest
 
 from gemel.infra.lake.catalogue import Catalogue, Search
@@ -27,6 +28,7 @@ def test_a_file_is_an_item_with_its_multihash_licence_place_and_time(any_lake, c
     any_lake.datasets.put(rain, "hydro:rain.bin", facts=facts)
     any_lake.datasets.group("hydro:all", ["hydro:rain.bin"])
     item = catalogue.item("datasets", "hydro:rain.bin")
+    assert pystac.Item.from_dict(item).collection_id == "datasets"
     asset = item["assets"]["data"]
     assert asset["file:checksum"] == "1220" + hashlib.sha256(rain.read_bytes()).hexdigest()
     assert asset["file:size"] == rain.stat().st_size and asset["gemel:storages"] == ["home"]
