@@ -61,7 +61,8 @@ def prepared() -> Path:
     stamp, python = place / ".gemel-pins", place / "bin" / "python"
     wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
     place.mkdir(parents=True, exist_ok=True)
-    with (place / ".lock").open("w") as lock:
+    # Not `.lock`, which the installer itself locks.
+    with (place / ".gemel-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.is_file() or stamp.read_text() != wanted:
             _make(place, python)
