@@ -36,8 +36,8 @@ class Sightings:
         known: Digests that it must have, by algorithm.
 
     >>> seen = Sightings("a:b", {"md5": "00" * 16})
-    >>> seen.add("source", {"adler32": "11e60398"})
-    >>> seen.add("destination", {"adler32": "11e60398", "md5": "00" * 16})
+    >>> seen.add("source", {"adler32": "11e60398"}), seen.add("destination", {"adler32": "11e60398", "md5": "00" * 16})
+    (False, True)
     >>> sorted(seen.confirmed()), seen.fresh()
     (['adler32', 'md5'], {'adler32': Digest(value='11e60398', origin='source', confirmed=None)})
     """
