@@ -6,6 +6,7 @@ import sys
 
 from bench._copy import two_token_copy
 from bench._cubes import beyond_memory, climatology, monthly_means
+from bench._events import events
 from bench._ingest import ingest
 from bench._planning import planning, validation
 from bench._regrid import regridding
@@ -15,6 +16,7 @@ from bench._startup import packages, startup
 from bench._steps import steps
 
 BENCHMARKS = {
+    "events": events,
     "ingest": ingest,
     "two-token-copy": two_token_copy,
     "startup": startup,

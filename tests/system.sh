@@ -1,6 +1,6 @@
 #!/bin/sh
 # Debian packages that the tests use: a browser, a database server, the OpenMP runtime, a font, the box around foreign
-# code, an ecFlow server, an XRootD server, Slurm, gfal2 and curl as clients of storage, and Node with its package manager for
+# code, an ecFlow server, an XRootD server, a NATS server, Slurm, gfal2 and curl as clients of storage, and Node with its package manager for
 # expressions in CWL documents and for an identity provider.
 # Installed when we may; otherwise the tests that need them say what is missing.
 set -eu
@@ -17,6 +17,7 @@ ls /usr/lib/*/gfal2-plugins/libgfal_plugin_http.so >/dev/null 2>&1 || missing="$
 /usr/bin/python3 -c "import gfal2" >/dev/null 2>&1 || missing="$missing python3-gfal2"
 command -v slurmctld >/dev/null 2>&1 || missing="$missing slurm-wlm"
 command -v munged >/dev/null 2>&1 || missing="$missing munge"
+command -v nats-server >/dev/null 2>&1 || missing="$missing nats-server"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"

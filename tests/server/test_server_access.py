@@ -36,7 +36,11 @@ def test_every_route_asks_for_the_token(brook_server, stranger):
             continue
         answer = stranger.request(method, path)
         assert answer.status_code == 401, (method, path)
-        if method != "HEAD" and path.split("/")[1] not in ("openeo", "agent", "dav"):  # faces speak their standard's words
+        if method != "HEAD" and path.split("/")[1] not in (
+            "openeo",
+            "agent",
+            "dav",
+        ):  # faces speak their standard's words
             assert answer.json()["code"] == "access.unauthenticated" and answer.headers["WWW-Authenticate"] == "Bearer"
 
 

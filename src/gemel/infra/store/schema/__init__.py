@@ -1,7 +1,20 @@
 """Tables of the journal. Instants are seconds since 1970-01-01 UTC (double); documents are JSON text."""
 
 from gemel.infra.store.schema._catalogue import stac_collections, stac_items
-from gemel.infra.store.schema._journal import engines, events, logs, outputs, reports, results, runs, states, steps
+from gemel.infra.store.schema._journal import (
+    engines,
+    event_deliveries,
+    event_groups,
+    event_streams,
+    events,
+    logs,
+    outputs,
+    reports,
+    results,
+    runs,
+    states,
+    steps,
+)
 from gemel.infra.store.schema._lake import (
     dataset_digests,
     dataset_members,
@@ -24,6 +37,9 @@ __all__ = [
     "dataset_members",
     "datasets",
     "engines",
+    "event_deliveries",
+    "event_groups",
+    "event_streams",
     "events",
     "jobs",
     "lake_events",

@@ -122,6 +122,42 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+event_streams = Table(
+    "event_streams",
+    metadata,
+    Column("stream", String(300), primary_key=True),
+    Column("limit_events", BigInteger),
+    Column("limit_bytes", BigInteger),
+    # Counted only for streams that have bounds; the others have no row here.
+    Column("events", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+event_groups = Table(
+    "event_groups",
+    metadata,
+    Column("stream", String(300), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("ack_wait", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created", Double, nullable=False),
+)
+
+# One row for all events handed out together: what a group costs per event is a number in a text.
+event_deliveries = Table(
+    "event_deliveries",
+    metadata,
+    Column("stream", String(300), primary_key=True),
+    Column("consumers", String(200), primary_key=True),
+    Column("id", String(40), primary_key=True),
+    Column("consumer", String(300), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("positions", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 states = Table(
     "states",
     metadata,
