@@ -108,7 +108,7 @@ def test_places_on_the_earth_are_apart_by_kilometres():
     observed = xr.DataArray([1.0], coords, ("observation",))
     predicted = xr.DataArray(state.values[:, :1], dims=("realization", "observation"))
     # One degree of the equator is 111.195 km on the mean sphere.
-    near = enkf(state, predicted, observed, 0.5, radius=112.0)
+    near = enkf(state, predicted, observed, 0.5, radius=120.0)
     assert not np.array_equal(near.values[:, 1], state.values[:, 1])
     nearer = enkf(state, predicted, observed, 0.5, radius=111.0)
     np.testing.assert_array_equal(nearer.values[:, 1:], state.values[:, 1:])
