@@ -142,7 +142,7 @@ def test_a_source_that_hangs_is_given_up(place: Place, owner: httpx2.Client) -> 
     def hanging(line: socket.socket, request: bytes) -> None:
         if request.startswith(b"HEAD"):
             return
-        answer(line, "Content-Length: 1000000", body=b"x" * 300_000)
+        answer(line, "Content-Length: 3000000", body=b"x" * 1_300_000)
         with contextlib.suppress(OSError):
             line.recv(1)
 
@@ -150,7 +150,7 @@ def test_a_source_that_hangs_is_given_up(place: Place, owner: httpx2.Client) -> 
         status, verdict, markers = third_party(owner, "/f", Source=f"{address}/f")
     assert status == 202 and "in time" in verdict
     # The fixture asks for a marker every 0.2 s and gives the source 3 s.
-    assert len(markers) >= 10 and any("Transferred: 262144" in item for item in markers)
+    assert len(markers) >= 10 and any("Transferred: 1048576" in item for item in markers)
     assert place.left() == []
 
 

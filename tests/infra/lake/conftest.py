@@ -21,6 +21,9 @@ from gemel.infra.lake._axes import parsed_crs, with_grid
 # What the tests of several folders share: a lake, and the servers of storages.
 sys.path[:0] = [str(Path(__file__).with_name(name)) for name in ("datasets", "storages")]
 
+# A script that made the frames beside it, with writers that are not installed here.
+collect_ignore = ["data"]
+
 
 class Site:
     """A web site of one test."""
