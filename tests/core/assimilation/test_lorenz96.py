@@ -8,6 +8,8 @@ import xarray as xr
 
 from gemel.core.assimilation.processes import assimilate_enkf
 
+pytestmark = pytest.mark.slow
+
 SIZE, FORCING, STEP = 40, 8.0, 0.05
 enkf = assimilate_enkf.function
 

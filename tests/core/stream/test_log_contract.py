@@ -12,6 +12,8 @@ from gemel.core.stream import EventLog, JetStreamLog, SqlEventLog
 from gemel.infra.store import open_store
 from gemel.testing import EventLogContract
 
+pytestmark = pytest.mark.slow
+
 
 class _Opening(EventLogContract):
     """Suite whose logs are closed at the end of each test."""

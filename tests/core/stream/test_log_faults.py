@@ -21,6 +21,8 @@ from gemel.base.errors import Conflict, InvalidInput, StoreFull, StoreUnavailabl
 from gemel.core.stream import Event, JetStreamLog, SqlEventLog
 from gemel.infra.store import open_store, schema
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2001, 1, 1, tzinfo=UTC)
 PROGRAM = Path(__file__).with_name("log_processes.py")
 PATIENCE = 30.0
