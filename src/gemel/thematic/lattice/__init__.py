@@ -1,0 +1,136 @@
+"""Lattice field theory in two dimensions: exact results, Monte Carlo references, and honest errors for both.
+
+Theories are small frozen objects with `action` and `force` (`Phi4`, `U1`); chains are arrays whose first axis is the
+chain; everything is deterministic given its seed. The usual way: `ChainState.fresh` -> `thermalise` -> `sample` ->
+`gamma_method`; samples of a model instead -> `independence_metropolis` or `reweighted`; `exact_u1`, `free_field` and
+`exact_sun_plaquette` say what has to come out. All numbers are in lattice units.
+"""
+
+from gemel.thematic.lattice._autocorrelation import Estimate, bootstrap, gamma_method, jackknife
+from gemel.thematic.lattice._configurations import (
+    Ensemble,
+    load_state,
+    read_configurations,
+    save_state,
+    write_configurations,
+)
+from gemel.thematic.lattice._hmc import (
+    INTEGRATORS,
+    Action,
+    ChainState,
+    Moved,
+    Recipe,
+    hamiltonian,
+    integrate,
+    sample,
+    thermalise,
+    trajectory,
+)
+from gemel.thematic.lattice._phi4 import (
+    Phi4,
+    binder_cumulant,
+    free_field,
+    ising_energy,
+    metropolis_sweep,
+    phi4_observables,
+    pole_mass,
+    two_point,
+    zero_momentum_correlator,
+)
+from gemel.thematic.lattice._processes import (
+    accept_reject,
+    autocorrelation,
+    phi4_free_exact,
+    phi4_hmc,
+    u1_exact,
+    u1_hmc,
+)
+from gemel.thematic.lattice._special_unitary import cold_links, exact_sun_plaquette, sun_heat_bath, sun_plaquette
+from gemel.thematic.lattice._u1 import (
+    U1,
+    Winding,
+    exact_plaquettes,
+    gauge_transformed,
+    heat_bath_sweep,
+    instanton,
+    links_of,
+    plaquettes,
+    prior_plaquettes,
+    topological_charge,
+    u1_observables,
+    wilson_loop,
+    wrapped,
+)
+from gemel.thematic.lattice._u1_exact import exact_charge_distribution, exact_u1, exact_wilson_loop, log_partition
+from gemel.thematic.lattice._weights import (
+    Walk,
+    effective_sample_size,
+    independence_metropolis,
+    log_normalisation,
+    log_weights,
+    reweighted,
+)
+
+__all__ = [
+    "INTEGRATORS",
+    "U1",
+    "Action",
+    "ChainState",
+    "Ensemble",
+    "Estimate",
+    "Moved",
+    "Phi4",
+    "Recipe",
+    "Walk",
+    "Winding",
+    "accept_reject",
+    "autocorrelation",
+    "binder_cumulant",
+    "bootstrap",
+    "cold_links",
+    "effective_sample_size",
+    "exact_charge_distribution",
+    "exact_plaquettes",
+    "exact_sun_plaquette",
+    "exact_u1",
+    "exact_wilson_loop",
+    "free_field",
+    "gamma_method",
+    "gauge_transformed",
+    "hamiltonian",
+    "heat_bath_sweep",
+    "independence_metropolis",
+    "instanton",
+    "integrate",
+    "ising_energy",
+    "jackknife",
+    "links_of",
+    "load_state",
+    "log_normalisation",
+    "log_partition",
+    "log_weights",
+    "metropolis_sweep",
+    "phi4_free_exact",
+    "phi4_hmc",
+    "phi4_observables",
+    "plaquettes",
+    "pole_mass",
+    "prior_plaquettes",
+    "read_configurations",
+    "reweighted",
+    "sample",
+    "save_state",
+    "sun_heat_bath",
+    "sun_plaquette",
+    "thermalise",
+    "topological_charge",
+    "trajectory",
+    "two_point",
+    "u1_exact",
+    "u1_hmc",
+    "u1_observables",
+    "wilson_loop",
+    "wrapped",
+    "write_configurations",
+    "zero_momentum_correlator",
+]
