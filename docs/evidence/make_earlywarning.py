@@ -52,6 +52,10 @@ def measure(home: Path) -> list[Line]:
     settings = manifest()["settings"]
     lines: list[Line] = [_check(item) for item in report["checks"] if item["id"] != "card-complete"]
     lines += [{"figure": "model", "of": name, **figures[name]} for name in ("process", "hybrid")]
+    lines += [
+        {"figure": "filter", "of": "Fulda", "surprise": figures["filter"]["surprise"]},
+        {"figure": "filter", "of": "second basin", "surprise": figures["filter"]["second"]},
+    ]
     lines += _splits(figures["rotation"])
     lines += _leads("Fulda", figures["forecast"], _seeded(model, settings["test"]))
     lines += _leads("second basin", figures["second"], {})
@@ -142,6 +146,7 @@ def blocks(lines: Sequence[Line]) -> dict[str, str]:
         "checks": _checks(lines),
         "models": _model_table(lines),
         "splits": _split_table(lines),
+        "filter": _filter_sentence(lines),
         "leads": _lead_table([line for line in lines if line.get("basin") == "Fulda"]),
         "second": _lead_table([line for line in lines if line.get("basin") == "second basin"]),
         "reliability": _reliability_table(lines),
@@ -216,6 +221,11 @@ def _split_table(lines: Sequence[Line]) -> str:
         gains = [f"{gain:.3f}" for gain in line["gain_nse"]]
         rows.append((line["split"], *gains, f"{line['mean']:.3f}", f"{line['sd']:.3f}"))
     return _rows(("trained → tested", *seeds, "mean", "sd"), rows)
+
+
+def _filter_sentence(lines: Sequence[Line]) -> str:
+    found = " and ".join(f"{line['surprise']:.2f} ({line['of']})" for line in _of(lines, "filter"))
+    return f"Mean square of the innovations on the test years, in the variances that the filter told: {found}."
 
 
 def _lead_table(lines: Sequence[Line]) -> str:

@@ -46,6 +46,10 @@ def test_probabilities_are_reliable(figures):
     assert float((miss * weight).sum()) < 0.05
 
 
+def test_the_filter_knows_how_far_off_it_is(figures):
+    assert 0.7 < float(figures["filter_surprise"]) < 1.4
+
+
 def test_training_years_are_no_test(fulda, model):
     with pytest.raises(InvalidInput, match="touches training"):
         validate(fulda, model, "1984/1988")

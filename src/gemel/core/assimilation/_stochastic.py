@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,9 @@ from gemel.core.assimilation._localisation import Reach
 Array = NDArray[np.float64]
 
 
-def perturbed(ensemble: Ensemble, observed: Observed, *, seed: int, reach: Reach | None = None) -> Array:
+def perturbed(
+    ensemble: Ensemble, observed: Observed, *, seed: int | Sequence[int], reach: Reach | None = None
+) -> Array:
     """Return the members after the analysis: (member, element).
 
     Each member is moved by the gain towards observations that were perturbed by their own error; perturbations are

@@ -49,7 +49,7 @@ def transformed(ensemble: Ensemble, observed: Observed, *, reach: Reach | None =
 def _weights(seen: Array, innovation: Array, precision: Array) -> Array:
     """Return the matrix (member, member) that turns perturbations into analysed members less the mean.
 
-    Hunt et al. (2007), eqs. 21 to 23 and 24, in the space of the members by a symmetric square root.
+    Hunt et al. (2007), eqs. 21 to 24, with the symmetric square root, from the singular values of the perturbations.
 
     Args:
         seen: Perturbations of what is predicted, (member, observation).
@@ -57,9 +57,10 @@ def _weights(seen: Array, innovation: Array, precision: Array) -> Array:
         precision: Inverse variances of the observations.
     """
     members = len(seen)
-    scaled = seen * precision
-    values, vectors = np.linalg.eigh((members - 1) * np.eye(members) + scaled @ seen.T)
-    inverse = (vectors / values) @ vectors.T
-    root = (vectors * np.sqrt((members - 1) / values)) @ vectors.T
+    root_precision = np.sqrt(precision)
+    # Perturbations span no more directions than there are observations: all others stay as they are.
+    left, sizes, right = np.linalg.svd(seen * root_precision, full_matrices=False)
+    total = members - 1 + sizes**2
+    root = np.eye(members) + (left * (np.sqrt((members - 1) / total) - 1.0)) @ left.T
     # Row by row: each member's own transform, and the mean's move, which is the same for all.
-    return np.asarray(root + inverse @ scaled @ innovation)
+    return np.asarray(root + (left * (sizes / total)) @ (right @ (root_precision * innovation)))

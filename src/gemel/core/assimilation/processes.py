@@ -6,13 +6,11 @@ from typing import Literal
 
 import xarray as xr
 
-from gemel.base.errors import InvalidInput
 from gemel.core.assimilation._ensemble import MEMBERS, Ensemble, Observed
+from gemel.core.assimilation._filter import EnsembleFilter
 from gemel.core.assimilation._localisation import Reach
 from gemel.core.assimilation._nudging import nudged
 from gemel.core.assimilation._particles import resampled
-from gemel.core.assimilation._stochastic import perturbed
-from gemel.core.assimilation._transform import transformed
 from gemel.core.graph import Field, process
 
 _ASSIMILATION = ("assimilation",)
@@ -47,14 +45,11 @@ def assimilate_enkf(  # noqa: PLR0913 - each is something a person may want to s
     Raises:
         InvalidInput: Dimensions do not fit, or a number cannot be.
     """
-    ensemble = _inflated(state, inflation)
-    seen = Observed.of(observed, _inflated(predicted, inflation).cube, error)
     reach = None if radius is None else Reach(radius, period)
-    if method == "transform":
-        values = transformed(ensemble, seen, reach=reach)
-    else:
-        values = perturbed(ensemble, seen, seed=seed, reach=reach)
-    return _ordered(ensemble.with_values(values), state)
+    ensemble = Ensemble.of(state)
+    seen = Observed.of(observed, predicted, error)
+    found = EnsembleFilter(method, inflation, reach).analysed(ensemble, seen, seed=seed)
+    return _ordered(ensemble.with_values(found.values), state)
 
 
 @process(id="assimilate_particles", categories=_ASSIMILATION)
@@ -96,17 +91,6 @@ def nudge(state: Field, observed: Field, step: float, relaxation: float) -> Fiel
         relaxation: Time of relaxation, in the same unit of time.
     """
     return nudged(state, observed, step, relaxation)
-
-
-def _inflated(cube: xr.DataArray, factor: float) -> Ensemble:
-    if not 0.5 <= factor <= 10:
-        raise InvalidInput(f"An inflation of {factor} cannot be meant.", hint="A factor on the spread, such as 1.05.")
-    ensemble = Ensemble.of(cube)
-    if factor == 1.0:
-        return ensemble
-    mean = ensemble.values.mean(axis=0)
-    values = mean + factor * (ensemble.values - mean)
-    return Ensemble(values, ensemble.cube.copy(data=values.reshape(ensemble.cube.shape)))
 
 
 def _ordered(cube: xr.DataArray, like: xr.DataArray) -> xr.DataArray:

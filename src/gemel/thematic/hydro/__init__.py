@@ -19,6 +19,7 @@ from gemel.thematic.hydro._record import make_record, read_record
 from gemel.thematic.hydro._residual import hybrid_run, train_residual
 from gemel.thematic.hydro._scores import brier, coverage, crps, kge, nse, reliability, skill
 from gemel.thematic.hydro._train import assemble, train, train_forecast
+from gemel.thematic.hydro._uncertainty import uncertainty
 from gemel.thematic.hydro._validate import rotate, simulation_figures, validate
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "train",
     "train_forecast",
     "train_residual",
+    "uncertainty",
     "update",
     "validate",
     "variance_shares",

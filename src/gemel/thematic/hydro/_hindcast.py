@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from gemel.base.errors import InvalidInput
-from gemel.thematic.hydro._assimilate import normals, setup, wetness
+from gemel.thematic.hydro._assimilate import setup, spread, stepped, wetness
 from gemel.thematic.hydro._calibrate import basin
 from gemel.thematic.hydro._dressing import dress, quantiles
 from gemel.thematic.hydro._forcing import forcing
 from gemel.thematic.hydro._forecast import QUANTILES
-from gemel.thematic.hydro._kernel import Setup, assimilate, fresh, project
+from gemel.thematic.hydro._kernel import Setup, fresh, project
 from gemel.thematic.hydro._periods import within
 from gemel.thematic.hydro._record import VARIABLES
 from gemel.thematic.hydro._residual import back, forth
 from gemel.thematic.hydro._weather import LEADS, analogues, weather_matrix
 
 Array = NDArray[np.float64]
+
+
+class Reforecasts(NamedTuple):
+    """What would have been forecast, before anything is set right.
+
+    Attributes:
+        raw: Transformed discharge (issue, member, lead).
+        surprise: Innovation of the filter on the day of issue, in standard deviations that it expected (issue,).
+    """
+
+    raw: Array
+    surprise: Array
 
 
 def raw_forecasts(
@@ -31,8 +44,8 @@ def raw_forecasts(
     *,
     members: int = 50,
     seed: int = 0,
-) -> Array:
-    """Return undressed ensemble forecasts (issue, member, lead) of transformed discharge.
+) -> Reforecasts:
+    """Return undressed ensemble forecasts and how surprised the filter was.
 
     Args:
         record: Daily record; the filter runs through all of it from its first day.
@@ -49,16 +62,16 @@ def raw_forecasts(
     wet = wetness(drivers[:, 0])
     z = forth(record["discharge"].values, view.offset, view.power)
     states = np.tile(fresh(view.parameters), (members, 1))
-    out = []
+    out, surprise = [], []
     for t in range(int(np.flatnonzero(issue)[-1]) + 1):
-        day = slice(t, t + 1)
         trees = setups[0][setups[1][t]]
-        assimilate(states, drivers[day], z[day], normals(time[day], members, seed), trees)
+        today = stepped(states, drivers[t], z[t], (seed, time[t]), trees)
         if issue[t]:
             chosen = analogues(model, time[t], (wet[t], drivers[t, 1]), members=members, seed=seed)
             weather = weather_matrix(model, time[t], drivers[t, 1], chosen)
             out.append(project(states, weather, trees))
-    return np.stack(out)
+            surprise.append(today.surprise)
+    return Reforecasts(np.stack(out), np.array(surprise))
 
 
 def hindcast(record: xr.Dataset, model: xr.Dataset, period: str, *, members: int = 50, seed: int = 0) -> xr.Dataset:
@@ -75,7 +88,8 @@ def hindcast(record: xr.Dataset, model: xr.Dataset, period: str, *, members: int
 
     Returns:
         `discharge_quantile` (issued, lead, quantile), `observed` (issued, lead; NaN where unknown) and `latest`
-        (issued), the discharge of the day of issue, in m3 s-1.
+        (issued), the discharge of the day of issue, in m3 s-1; `surprise` (issued), the innovation of the filter in
+        standard deviations that it told.
 
     Raises:
         InvalidInput: No such day.
@@ -85,14 +99,15 @@ def hindcast(record: xr.Dataset, model: xr.Dataset, period: str, *, members: int
     if not issue.any():
         raise InvalidInput(f"The record has no five days after any day of {period}.", period=period)
     only = ([setup(model)], np.zeros(len(issue), dtype=np.int64))
-    raw = raw_forecasts(record, model, issue, only, members=members, seed=seed)
+    made = raw_forecasts(record, model, issue, only, members=members, seed=seed)
     view = basin(model)
-    levels = back(quantiles(dress(raw, model), QUANTILES, model), view.offset, view.power)
+    levels = back(quantiles(dress(made.raw, model), QUANTILES, model), view.offset, view.power)
     flow = VARIABLES["discharge"]
     data = {
         "discharge_quantile": (("issued", "lead", "quantile"), levels, {**flow, "long_name": "forecast discharge"}),
         "observed": (("issued", "lead"), ahead(record["discharge"].values, issue), {**flow}),
         "latest": ("issued", record["discharge"].values[issue], {**flow}),
+        "surprise": ("issued", made.surprise / spread(model), {"units": "1"}),
     }
     coords = {"issued": record["time"].values[issue], "lead": np.arange(1, LEADS + 1), "quantile": QUANTILES}
     return xr.Dataset(data, coords=coords, attrs={"Conventions": "CF-1.11", "period": period, "seed": seed})

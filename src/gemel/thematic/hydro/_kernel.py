@@ -1,4 +1,4 @@
-"""All compiled code of the module: GR4J with degree-day snow, the learned residual and the ensemble filter.
+"""All compiled code of the module: GR4J with degree-day snow, the learned residual and the step of an ensemble.
 
 A basin's condition is one flat vector of `SIZE` float64 numbers (a row per ensemble member), so that a day is a pure
 function `(condition, forcing, parameters) -> discharge` that can be stepped live, run over a record, or run over an
@@ -63,7 +63,10 @@ class Forest(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """Standard deviations of the ensemble's daily perturbations (shares of 1, except temperature in K)."""
+    """Standard deviations of the ensemble's daily perturbations (shares of 1, except temperature in K).
+
+    Those of model error and observation are in transformed discharge; the memory is a share that is left after a day.
+    """
 
     rain: float
     temperature: float
@@ -298,47 +301,22 @@ def perturb(state: Array, forcing: Array, e: Array, basin: Basin, noise: Noise) 
 
 
 @numba.njit(cache=True)
-def analyse(states: Array, z: Array, observed: float, e: Array, basin: Basin, noise: Noise) -> None:
-    """Update the members from one observation, in place: ensemble Kalman filter with perturbed observations.
-
-    Burgers, van Leeuwen & Evensen 1998, doi 10.1175/1520-0493(1998)126<1719:ASITEK>2.0.CO;2, on the production
-    store, the routing store and the model error; `z` and `observed` are Box-Cox transformed discharge.
-    """
-    members = z.size
-    p = basin.parameters
-    deviation = z - z.mean()
-    spread = (deviation**2).sum() / (members - 1) + noise.observation**2
-    for place in (PRODUCTION, ROUTING, ERROR):
-        column = states[:, place]
-        gain = ((column - column.mean()) * deviation).sum() / (members - 1) / spread
-        for i in range(members):
-            states[i, place] += gain * (observed + noise.observation * e[i] - z[i])
-    for i in range(members):
-        states[i, PRODUCTION] = min(max(states[i, PRODUCTION], 1e-3 * p[X1]), p[X1])
-        states[i, ROUTING] = min(max(states[i, ROUTING], 1e-3 * p[X3]), 3.0 * p[X3])
-
-
-@numba.njit(cache=True)
-def assimilate(states: Array, forcing: Array, observed: Array, normals: Array, setup: Setup) -> Array:
-    """Return the members' one-day-ahead transformed discharge (day, member); `states` end up at the last day.
+def advance(states: Array, forcing: Array, normals: Array, setup: Setup) -> Array:
+    """Return the members' transformed discharge (member,) of one day, and move `states` on by that day, in place.
 
     Args:
         states: (member, SIZE), changed in place.
-        forcing: (day, 4): rain mm, temperature degC, PET mm, season angle.
-        observed: (day,) transformed discharge; NaN means no update that day.
-        normals: (day, member, 6) standard normal draws.
+        forcing: (4,): rain mm, temperature degC, PET mm, season angle.
+        normals: (member, 5) standard normal draws.
         setup: Parameters and transformation, learned residual, sizes of the perturbations.
     """
     basin, forest, noise = setup
     uh = ordinates(basin.parameters[X4])
     x = np.empty(len(FEATURES))
-    out = np.empty((forcing.shape[0], states.shape[0]))
-    for t in range(forcing.shape[0]):
-        for i in range(states.shape[0]):
-            own = perturb(states[i], forcing[t], normals[t, i], basin, noise)
-            out[t, i] = member_day(states[i], own, basin, uh, forest, x)
-        if not math.isnan(observed[t]):
-            analyse(states, out[t], observed[t], normals[t, :, 5], basin, noise)
+    out = np.empty(states.shape[0])
+    for i in range(states.shape[0]):
+        own = perturb(states[i], forcing, normals[i], basin, noise)
+        out[i] = member_day(states[i], own, basin, uh, forest, x)
     return out
 
 
@@ -349,7 +327,7 @@ def project(states: Array, weather: Array, setup: Setup) -> Array:
     Args:
         states: (member, SIZE).
         weather: (member, lead, 4): rain mm, temperature degC, PET mm, season angle.
-        setup: As in `assimilate`; of the noise only the memory of the model error is used.
+        setup: As in `advance`; of the noise only the memory of the model error is used.
     """
     basin, forest, noise = setup
     uh = ordinates(basin.parameters[X4])

@@ -18,10 +18,12 @@ from gemel.thematic.hydro._weather import LEADS, weather_archive
 def train_forecast(
     record: xr.Dataset, parameters: xr.Dataset, residual: xr.Dataset, seed: int = 0, *, members: int = 50
 ) -> xr.Dataset:
-    """Return the weather archive and the dressing of a forecast model.
+    """Return the weather archive, the spread of the filter and the dressing of a forecast model.
 
-    The dressing is fitted on forecasts of training days, each made by trees that never saw its year and with analogue
-    weather from other years. GR4J's six parameters did see them.
+    All is fitted on forecasts of training days, each made by trees that never saw its year and with analogue weather
+    from other years. GR4J's six parameters did see them. The spread is one factor on the filter's standard deviations,
+    with which the mean square of its innovations is what it expected (Dee 1995, doi
+    10.1175/1520-0493(1995)123<1128:OLEOEC>2.0.CO;2).
 
     Args:
         record: Daily record.
@@ -40,11 +42,12 @@ def train_forecast(
         issue[:-k] &= inside[k:]
     setups = [Setup(basin(parameters), forest(residual, k), NOISE) for k in range(residual.sizes["fold"])]
     fold = np.minimum(fold_of_day(record, train), len(setups) - 1)
-    raw = raw_forecasts(record, model, issue, (setups, fold), members=members, seed=seed)
+    made = raw_forecasts(record, model, issue, (setups, fold), members=members, seed=seed)
     view = basin(parameters)
     z = forth(ahead(record["discharge"].values, issue), view.offset, view.power)
-    dressing = fit_dressing(raw, z)
-    return archive.merge(dressing).assign_attrs(archive.attrs)
+    dressing = fit_dressing(made.raw, z)
+    factor = float(np.sqrt(np.nanmean(made.surprise**2)))
+    return archive.merge(dressing).assign_attrs(archive.attrs | {"filter_spread": factor})
 
 
 def train(record: xr.Dataset, train: str, seed: int = 0) -> xr.Dataset:

@@ -35,7 +35,8 @@ def validate(record: xr.Dataset, model: xr.Dataset, test: str, *, members: int =
         forecast mean, `nse_persistence`, `crps`, `crps_persistence` (the better of two dressings), `crps_climate`,
         `skill_persistence`, `skill_climate`, `coverage_90`, `coverage_50`. `reliability_forecast`,
         `reliability_observed`, `reliability_count` (bin): events "above the training period's 80 % quantile", all
-        leads together.
+        leads together. `filter_surprise`: mean square of the filter's innovations in the variances that it told; 1 is
+        right, less is too wide.
 
     Raises:
         InvalidInput: Test and training overlap, or the test period is too short.
@@ -54,6 +55,7 @@ def validate(record: xr.Dataset, model: xr.Dataset, test: str, *, members: int =
     level = float(np.quantile(record["discharge"].values[scored_days(record, train)], 0.8))
     for name, values in _diagram(issued, level).items():
         out[f"reliability_{name}"] = ("bin", values)
+    out["filter_surprise"] = float(np.nanmean(issued["surprise"].values ** 2))
     return out.assign_attrs(train=train, test=test, place=model.attrs["place"], members=members, event_m3s=level)
 
 

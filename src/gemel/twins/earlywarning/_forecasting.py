@@ -130,19 +130,40 @@ def doubt_of(forecast: Dataset) -> Annotated[Field, Unit("1")]:
     return forecast["share"].reset_coords(drop=True).assign_coords(time=forecast["lead"].values).rename(time="lead")
 
 
-@process(categories=("hydrology",))
+@process(categories=("hydrology", "assimilation"))
 def misfit_of(state: Dataset) -> dict[str, Any]:
-    """Mean distance between observation and the model's forecast of the day before, relative to the mean discharge.
+    """Innovation of the filter by the newest observation: observed less forecast the day before, relative to observed.
 
     Args:
         state: State with the recent past.
     """
-    recent = state.isel(past=slice(-_MISFIT_DAYS, None))
-    known = recent["observed"].notnull() & recent["modelled"].notnull()
-    observed, modelled = recent["observed"].where(known, drop=True), recent["modelled"].where(known, drop=True)
-    value = float(abs(observed - modelled).mean() / observed.mean()) if observed.size else None
-    last = [float(series[-1]) if series.size else None for series in (observed, modelled)]
-    return {"variable": "discharge", "value": value, "unit": "1", "observed": last[0], "modelled": last[1]}
+    known = state["observed"].notnull() & state["modelled"].notnull()
+    if not known.any():
+        return {"variable": "discharge", "value": None, "unit": "1", "observed": None, "modelled": None}
+    recent = state[["observed", "modelled", "surprise"]].where(known, drop=True)
+    observed, modelled, surprise = (float(recent[name][-1]) for name in ("observed", "modelled", "surprise"))
+    last = recent.isel(past=slice(-_MISFIT_DAYS, None))
+    usual = abs(last["observed"] - last["modelled"]).mean() / last["observed"].mean()
+    return {
+        "variable": "discharge",
+        "value": abs(observed - modelled) / observed if observed > 0 else None,
+        "unit": "1",
+        "observed": observed,
+        "modelled": modelled,
+        # In standard deviations that the filter expected; and what the misfit was lately, relative to the mean.
+        "surprise": surprise if np.isfinite(surprise) else None,
+        "usual": float(usual),
+    }
+
+
+@process(categories=("hydrology", "assimilation"))
+def uncertainty_of(state: Dataset) -> dict[str, Any]:
+    """Standard error and quantiles of discharge and stores, from the ensemble after the newest observation.
+
+    Args:
+        state: State of the basin.
+    """
+    return hydro.uncertainty(state)
 
 
 def _passed_now(forecast: xr.Dataset, levels: xr.Dataset, state: xr.Dataset, limit: float) -> list[dict[str, Any]]:

@@ -67,6 +67,7 @@ def figures_of(first: Dataset, rotated: Dataset, second: Dataset) -> dict[str, A
             "persistence": float(one_day["nse_persistence"]),
             "gain": float(one_day["nse"] - one_day["nse_persistence"]),
         },
+        "filter": {"surprise": float(first["filter_surprise"]), "second": float(second["filter_surprise"])},
         "forecast": _by_lead(first),
         "second": _by_lead(second)
         | {

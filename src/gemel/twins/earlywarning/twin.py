@@ -15,6 +15,7 @@ from ._forecasting import (
     predicted,
     standing,
     state_or_standing,
+    uncertainty_of,
     warnings_of,
 )
 from ._model import (
@@ -70,6 +71,7 @@ def update(  # noqa: PLR0913 - one parameter for each thing that can be bound
         "state": now,
         **_issued(data, model, now, train, limit),
         "misfit": misfit_of(now),
+        "uncertainty": uncertainty_of(now),
     }
 
 
