@@ -1,6 +1,6 @@
 #!/bin/sh
 # Debian packages that the tests use: a browser, a database server, the OpenMP runtime, a font, the box around foreign
-# code, an ecFlow server, an XRootD server, a NATS server, Slurm, gfal2 and curl as clients of storage, and Node with its package manager for
+# code, an ecFlow server, an XRootD server, a NATS server, an MQTT broker, Slurm, gfal2 and curl as clients of storage, and Node with its package manager for
 # expressions in CWL documents and for an identity provider.
 # Installed when we may; otherwise the tests that need them say what is missing.
 set -eu
@@ -18,6 +18,7 @@ ls /usr/lib/*/gfal2-plugins/libgfal_plugin_http.so >/dev/null 2>&1 || missing="$
 command -v slurmctld >/dev/null 2>&1 || missing="$missing slurm-wlm"
 command -v munged >/dev/null 2>&1 || missing="$missing munge"
 command -v nats-server >/dev/null 2>&1 || missing="$missing nats-server"
+command -v mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"

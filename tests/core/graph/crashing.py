@@ -1,19 +1,8 @@
-"""A run that may be killed at any moment and started again, in processes forked from one that has imported everything.
-
-Each line on standard input is `go` with a JSON list of the arguments of `main`, answered by the id of the process that
-runs it, or `reap` with such an id, answered by how that process ended.
-
-The graph is a ladder of ten diamonds (one step, two beside each other, one that joins them). Every step appends its
-name to the side file just before it returns, so the file tells how often each was computed.
-"""
+"""A run that may be killed at any moment and started again, in processes forked from one that has imported everything."""
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
-import sys
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +22,7 @@ from gemel.core.graph import (
 )
 from gemel.infra.lake import ContentStore
 from gemel.infra.store import open_store
+from zygote import serve
 
 DIAMONDS = 10
 BIG = 20_000  # characters; beyond the inline limit below, so that half of the results are files
@@ -115,30 +105,5 @@ def main(url: str, home: str, side: str, mode: str = "go on") -> None:
         raise RuntimeError(f"the run ended as {state}: {journal.get(run_id).error}")
 
 
-def serve() -> None:
-    """Fork one process for each `go` and tell how it ended at each `reap`."""
-    # A process that lives for milliseconds must not spend them on imports.
-    for module in ("alembic.command", "alembic.config", "pg8000.dbapi", "sqlalchemy.dialects.postgresql.pg8000"):
-        importlib.import_module(module)
-    for line in sys.stdin:
-        command, _, rest = line.partition(" ")
-        if command == "go":
-            child = os.fork()
-            if not child:
-                _run_and_leave(json.loads(rest))
-            print(child, flush=True)
-        else:
-            print(os.waitstatus_to_exitcode(os.waitpid(int(rest), 0)[1]), flush=True)
-
-
-def _run_and_leave(arguments: list[str]) -> None:
-    try:
-        main(*arguments)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    serve()
+    serve(main)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,38 +17,16 @@ import pytest
 from gemel.core.graph import Journal, ResultStore, Run
 from gemel.infra.lake import ContentStore
 from gemel.infra.store import open_store
+from zygote import Zygote, forking
 
 KILLS = 40
 LONGEST_LIFE = 0.1  # seconds, to begin with: about what the whole ladder takes when nobody interrupts it
 
 
-class Zygote:
-    """The process that crashing runs are forked from."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def start(self, *arguments: str) -> int:
-        return int(self._ask("go " + json.dumps(arguments)))
-
-    def reap(self, pid: int) -> int:
-        return int(self._ask(f"reap {pid}"))
-
-    def _ask(self, line: str) -> str:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, "the forking process died"
-        return answer
-
-
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
-    script = Path(crashing.__file__)
-    with subprocess.Popen([sys.executable, str(script)], stdin=-1, stdout=-1, text=True) as process:
-        yield Zygote(process)
-        process.kill()
+    with forking(crashing.__file__) as process:
+        yield process
 
 
 class Ladder:

@@ -212,6 +212,12 @@ class Journal:
             rows = connection.execute(sql.select(table).where(table.c.run == run_id).order_by(table.c.position))
             return [dict(row) for row in rows.mappings()]
 
+    def caused(self, cause: str) -> Run | None:
+        """Return the run that a cause made, without its steps and outputs; None while there is none."""
+        with self.store.read() as connection:
+            row = connection.execute(sql.select(RUNS).where(RUNS.c.cause == cause)).mappings().first()
+        return None if row is None else _run(dict(row))
+
     def get(self, run_id: str) -> Run:
         """Return one run with its steps and outputs.
 

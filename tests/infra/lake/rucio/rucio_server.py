@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from lake_servers import free_port, running
+
+from own_environment import own_environment
 
 ROOT = Path(__file__).parents[4]
 PINS = ROOT / "requirements" / "rucio.txt"
@@ -57,28 +55,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def prepared() -> Path:
     """Return the Python of the server's environment, made by one process on first use and kept."""
-    place = Path(os.environ.get("GEMEL_RUCIO_ENV") or ROOT / ".venv-rucio")
-    stamp, python = place / ".gemel-pins", place / "bin" / "python"
-    wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    place.mkdir(parents=True, exist_ok=True)
-    # Not `.lock`, which the installer itself locks.
-    with (place / ".gemel-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.is_file() or stamp.read_text() != wanted:
-            _make(place, python)
-            stamp.write_text(wanted)
-    return python
-
-
-def _make(place: Path, python: Path) -> None:
-    uv = Path(sys.executable).with_name("uv")
-    quick = [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-    plain = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    commands = [[sys.executable, "-m", "venv", str(place)], [*(quick if uv.exists() else plain), "-r", str(PINS)]]
-    for command in commands:
-        ended = subprocess.run(command, capture_output=True, text=True)
-        if ended.returncode:
-            pytest.skip(f"the environment of Rucio cannot be made: {ended.stderr.strip()[-300:]}")
+    return own_environment("rucio", PINS)
 
 
 @contextlib.contextmanager

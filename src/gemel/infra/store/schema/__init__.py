@@ -30,17 +30,30 @@ from gemel.infra.store.schema._lake import (
     watches,
 )
 from gemel.infra.store.schema._metadata import metadata
+from gemel.infra.store.schema._streams import (
+    buffer_batches,
+    duties,
+    function_calls,
+    functions,
+    source_memories,
+    trigger_marks,
+    triggers,
+)
 from gemel.infra.store.schema._workspace import jobs, services, stored_processes
 
 __all__ = [
+    "buffer_batches",
     "dataset_digests",
     "dataset_members",
     "datasets",
+    "duties",
     "engines",
     "event_deliveries",
     "event_groups",
     "event_streams",
     "events",
+    "function_calls",
+    "functions",
     "jobs",
     "lake_events",
     "logs",
@@ -52,6 +65,7 @@ __all__ = [
     "rules",
     "runs",
     "services",
+    "source_memories",
     "stac_collections",
     "stac_items",
     "states",
@@ -61,6 +75,8 @@ __all__ = [
     "token_profiles",
     "token_secrets",
     "transfers",
+    "trigger_marks",
+    "triggers",
     "watched_files",
     "watches",
 ]

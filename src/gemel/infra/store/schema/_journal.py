@@ -168,6 +168,9 @@ states = Table(
     Column("run", String(40), nullable=False),
     Column("cause", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
+    Column("source", String(300)),
+    Column("uncertainty", Text),
+    Index("states_by_valid", "twin", "valid"),
 )
 
 reports = Table(
