@@ -55,6 +55,21 @@ def test_each_day_was_taken_in_once_and_the_flood_was_warned_of_the_day_before(e
     assert all(alert["probability"] >= alert["limit"] for alert in told if alert["lead_days"] > 0)
 
 
+def test_the_state_tells_its_doubt_and_the_misfit_is_that_of_the_newest_observation(engine, live):
+    state = engine.states.latest("earlywarning")
+    told = state.uncertainty["discharge"]
+    assert told["unit"] == "m3 s-1" and 0 < told["standard_error"] < 60
+    assert told["quantiles"]["0.05"] < told["quantiles"]["0.5"] < told["quantiles"]["0.95"]
+    assert state.uncertainty["production"]["unit"] == "mm"
+    misfit = live.status().misfit
+    assert misfit is not None and misfit["observed"] == 300.0
+    assert misfit["value"] == pytest.approx(abs(300.0 - misfit["modelled"]) / 300.0)
+    # The day before, far less was forecast: more than the 20 % that the twin declares.
+    assert misfit["modelled"] < 240.0 and misfit["surprise"] > 1.0 and misfit["diverged"]
+    kinds = [event.type for event in engine.log.read("twins/earlywarning")]
+    assert "gemel.twin.diverged" in kinds and "gemel.twin.converged" in kinds
+
+
 def test_a_day_without_a_measurement_moves_the_state_on_and_opens_the_interval(engine, live):
     before = output(engine, live, "forecast")["discharge"]
     assert engine.log.append(STREAM, observed("1986-04-03", discharge=None)) is not None
@@ -69,6 +84,15 @@ def test_a_day_without_a_measurement_moves_the_state_on_and_opens_the_interval(e
 
     # Two days ahead of the last measurement is less certain than one, relative to the flow.
     assert width(after) > width(before)
+    misfit = live.status().misfit
+    assert misfit is not None and misfit["observed"] == 300.0, "that of the newest observation there is"
+    state = engine.states.latest("earlywarning")
+    earlier = engine.states.get("earlywarning", DAYS)
+    relative = [
+        s.uncertainty["discharge"]["standard_error"] / s.uncertainty["discharge"]["quantiles"]["0.5"]
+        for s in (earlier, state)
+    ]
+    assert relative[1] > 2 * relative[0]
 
 
 def test_what_is_told_twice_or_too_late_changes_nothing(engine, live):

@@ -1,27 +1,23 @@
-"""Engines that may be killed at any moment, in processes forked from one that has imported everything.
-
-Each line on standard input is `go` with a JSON list of the arguments of `main`, answered by the id of the process that
-runs it, or `reap` with such an id, answered by how that process ended.
-"""
+"""Engines that may be killed at any moment, in processes forked from one that has imported everything."""
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
-import sys
-import traceback
+import threading
 from pathlib import Path
 
 from gemel.base.config import load_settings
-from gemel.core.engine import open_engine
-from gemel.core.twin import load_twin
+from gemel.core.engine import Engine, open_engine
+from gemel.core.twin import Twin, load_twin
+from zygote import serve
 
 
 def main(url: str, home: str, folder: str, what: str) -> None:
     """Run the twin's graph `what`, or follow its sources to their end for `live`."""
     with open_engine(load_settings(home=Path(home), assignments=[f"store.url={url}"])) as engine:
         twin = load_twin(Path(folder))
+        if what.startswith("fired"):
+            fired(engine, twin, int(what.partition(" ")[2]))
+            return
         if what != "live":
             run = engine.finish(engine.start(twin, what))
             assert run.state == "finished", run.error
@@ -31,29 +27,20 @@ def main(url: str, home: str, folder: str, what: str) -> None:
         assert live.status().problem is None, live.status().problem
 
 
-def serve() -> None:
-    """Fork one process for each `go` and tell how it ended at each `reap`."""
-    for module in ("alembic.command", "alembic.config", "pg8000.dbapi", "sqlalchemy.dialects.postgresql.pg8000"):
-        importlib.import_module(module)
-    for line in sys.stdin:
-        command, _, rest = line.partition(" ")
-        if command == "go":
-            child = os.fork()
-            if not child:
-                _run_and_leave(json.loads(rest))
-            print(child, flush=True)
-        else:
-            print(os.waitstatus_to_exitcode(os.waitpid(int(rest), 0)[1]), flush=True)
+def fired(engine: Engine, twin: Twin, days: int) -> None:
+    """Follow the twin's sources, alone or beside another engine, until each of so many days has led to a run."""
+    engine.go_live(twin)
+    engine.serve()
+    never = threading.Event()
+    while not _all_fired(engine, days):
+        never.wait(0.02)
 
 
-def _run_and_leave(arguments: list[str]) -> None:
-    try:
-        main(*arguments)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
+def _all_fired(engine: Engine, days: int) -> bool:
+    causes = engine.log.read("causes")
+    runs = [engine.runs.journal.caused(f"causes/{cause.id}") for cause in causes]
+    return len(causes) == days and all(run is not None and run.finished for run in runs)
 
 
 if __name__ == "__main__":
-    serve()
+    serve(main)

@@ -18,42 +18,22 @@ import reliving
 from gemel.base.config import load_settings
 from gemel.core.engine import open_engine
 from stage import gemel, until, write_brook
+from zygote import Zygote, forking
 
 pytestmark = pytest.mark.chaos
 LONGEST_LIFE = 0.25  # seconds, to begin with
 
 
-class Zygote:
-    """The process that engines are forked from."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def start(self, *arguments: str) -> int:
-        return int(self._ask("go " + json.dumps(arguments)))
-
-    def reap(self, pid: int) -> int:
-        return int(self._ask(f"reap {pid}"))
-
-    def _ask(self, line: str) -> str:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, "the forking process died"
-        return answer
-
-
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
-    with subprocess.Popen([sys.executable, reliving.__file__], stdin=-1, stdout=-1, text=True) as process:
-        yield Zygote(process)
-        process.kill()
+    with forking(reliving.__file__) as process:
+        yield process
 
 
-def killed_until_done(zygote: Zygote, arguments: tuple[str, ...], moments: random.Random) -> int:
+def killed_until_done(
+    zygote: Zygote, arguments: tuple[str, ...], moments: random.Random, longest: float = LONGEST_LIFE
+) -> int:
     """Return how often the engine was killed before one of its lives was long enough."""
-    longest = LONGEST_LIFE
     for kills in range(200):
         pid = zygote.start(*arguments)
         threading.Event().wait(moments.uniform(0, longest))
@@ -118,3 +98,45 @@ def test_gemel_run_takes_up_what_a_killed_gemel_run_left(home, here, store_url):
     ended = gemel("run", "brook", "held", "--json", home=home, cwd=here)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["id"] == begun
+
+
+HEEDED = '[[triggers]]\nevent = "gemel.twin.updated"\nrun = "forecast"\n\n[[checks]]\nid = "sum"'
+
+
+def all_were_heeded_once(home, store_url: str, days: int) -> None:
+    with open_engine(load_settings(home=home, assignments=[f"store.url={store_url}"])) as engine:
+        told = [event.id for event in engine.log.read("twins/brook") if event.type == "gemel.twin.updated"]
+        causes = engine.log.read("causes")
+        assert sorted(cause.data["key"] for cause in causes) == sorted(told) and len(told) == days
+        runs = [run for run in engine.runs.journal.list(twin="brook", limit=1000) if run.graph == "forecast"]
+        assert Counter(run.cause for run in runs) == Counter(f"causes/{cause.id}" for cause in causes)
+        assert {run.state for run in runs} == {"finished"}
+        assert [state.sequence for state in engine.states.history("brook", 1000)] == list(range(1, days + 1))
+
+
+def test_triggers_killed_between_cause_and_run_make_one_run_for_each_cause(store_url, home, here, zygote):
+    folder = write_brook(here, [float(number) for number in range(15)], **{'[[checks]]\nid = "sum"': HEEDED})
+    kills = killed_until_done(zygote, (store_url, str(home), str(folder), "fired 15"), random.Random(20261122), 1.5)
+    assert kills >= 3, "nothing was killed half way"
+    all_were_heeded_once(home, store_url, 15)
+
+
+def test_two_engines_one_of_which_is_killed_again_and_again_make_one_run_for_each_cause(store_url, home, here, zygote):
+    days, moments = 40, random.Random(20261123)
+    folder = write_brook(here, [float(number) for number in range(days)], **{'[[checks]]\nid = "sum"': HEEDED})
+    arguments = (store_url, str(home), str(folder), f"fired {days}")
+    lives, kills = [zygote.start(*arguments), zygote.start(*arguments)], 0
+    ended: set[int] = set()
+    while kills < 6 and not ended:
+        threading.Event().wait(moments.uniform(0.1, 0.6))
+        victim = moments.randrange(2)
+        code = zygote.kill(lives[victim])
+        assert code in (0, -signal.SIGKILL), "an engine that went on from a killed one stumbled"
+        if code == 0:  # all was done before it could be killed
+            ended.add(victim)
+        else:
+            kills += 1
+            lives[victim] = zygote.start(*arguments)
+    assert kills >= 3, "nothing was killed half way"
+    assert [zygote.reap(pid) for number, pid in enumerate(lives) if number not in ended] == [0] * (2 - len(ended))
+    all_were_heeded_once(home, store_url, days)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -239,7 +240,7 @@ def test_a_store_that_is_away_for_a_moment_costs_no_observation(sqlite_engine, h
     write_brook(here, [1.0, 2.0, 3.0])
     log = Shaky(sqlite_engine._store)
     twin = sqlite_engine.twin("brook")
-    live = LiveTwin(twin, sqlite_engine.runs, (log, sqlite_engine.states), sqlite_engine.output)
+    live = LiveTwin(twin, replace(sqlite_engine.live_parts, log=log))
     live.start()
     until(lambda: live.status().sequence == 3)
     live.stop()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gemel.base.errors import GemelError
+from gemel.core.engine._telling import Teller
 from gemel.core.graph import Run, validate
-from gemel.core.trust import CheckResult, Verdict, evaluate, pick
-from gemel.core.twin import CheckSpec, Twin
+from gemel.core.stream import finite
+from gemel.core.trust import CheckResult, Report, ReportStore, Verdict, evaluate, lineage, pick
+from gemel.core.twin import CheckSpec, Twin, draw
 
 # What a card must speak of before others can rely on a twin (after the model-card practice: purpose, data, limits).
 _CARD_TOPICS = ("purpose", "data", "quality", "limits", "licence")
@@ -45,6 +48,45 @@ def failed_checks(twin: Twin, graph: str, error: Mapping[str, Any]) -> list[Chec
         for spec in twin.manifest.checks
         if spec.graph == graph
     ]
+
+
+def checked(twin: Twin, reports: ReportStore, run: Callable[[str], Run], load: Callable[[Run, str], Any]) -> Report:
+    """Return the report of all the twin's checks, after running the graphs they look at.
+
+    Args:
+        twin: The twin.
+        reports: Where the report is kept.
+        run: Runs a graph of the twin to its end.
+        load: Loads an output of a run.
+    """
+    results: list[CheckResult] = list(package_checks(twin))
+    run_id = None
+    for graph in dict.fromkeys(spec.graph for spec in twin.manifest.checks):
+        ended = run(graph)
+        run_id = ended.id
+        if ended.state == "finished":
+            results += output_checks(twin, ended, load)
+        else:
+            results += failed_checks(twin, graph, ended.error or {"message": ended.state})
+    return reports.save(twin.id, twin.manifest.twin.version, twin.content, run_id, results)
+
+
+def explained(run: Run, twin_of: Callable[[Run], Twin], outputs: Callable[[Run], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return why a run's numbers are what they are: lineage of its steps, and where the doubt comes from."""
+    doubt = None
+    with contextlib.suppress(GemelError):
+        spec = next((view for view in twin_of(run).manifest.views if view.kind == "doubt"), None)
+        if spec is not None and spec.output in {output.name for output in run.outputs}:
+            doubt = draw(spec, outputs(run))
+    return {"run": run.id, "environment": dict(run.environment), "steps": lineage(run), "doubt": doubt}
+
+
+def tell_failures(teller: Teller, checks: Sequence[Mapping[str, Any]], of: str) -> None:
+    """Tell each check that did not pass, once for the report or run that it is `of`."""
+    for check in checks:
+        if not check["passed"]:
+            told = {"check": check["id"], "of": of} | {name: check.get(name) for name in ("value", "bar", "evidence")}
+            teller.tell("gemel.check.failed", finite(told), identity=f"check-{of}-{check['id']}"[:200])
 
 
 class _Lazy(dict[str, Any]):

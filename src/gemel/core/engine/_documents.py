@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gemel.base.clock import iso
-from gemel.core.engine._live import LiveStatus
+from gemel.core.engine._freshness import LiveStatus
 from gemel.core.graph import Run, StepRecord
 from gemel.core.twin import Twin
 
@@ -88,7 +88,11 @@ def live_document(twin: Twin, status: LiveStatus) -> dict[str, Any]:
             "late_observations": status.late,
             "duplicates": status.duplicates,
             "gaps": status.gaps,
+            "rejected": status.rejected,
         },
+        "lag": {"waiting": status.waiting, "seconds": status.lag},
+        "parts": dict(status.parts),
+        "standing_by": status.standing_by,
         "misfit": dict(status.misfit) if status.misfit else None,
         "problem": dict(status.problem) if status.problem else None,
         "run": status.run,

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gemel.base.clock import parse_duration
 from gemel.base.config import Settings, load_settings
-from gemel.base.errors import CheckFailed, Conflict, GemelError, NotFound, not_found
-from gemel.core.engine._checking import failed_checks, output_checks, package_checks
+from gemel.base.errors import CheckFailed, GemelError, NotFound, not_found
+from gemel.core.engine._alerting import Alerting
+from gemel.core.engine._checking import checked, explained, output_checks, tell_failures
+from gemel.core.engine._duties import Duties
+from gemel.core.engine._firing import Firing
+from gemel.core.engine._freshness import LiveStatus
+from gemel.core.engine._functions import Known, functions_of
 from gemel.core.engine._graphs import GraphRuns
 from gemel.core.engine._home import place_of, signing_key
 from gemel.core.engine._lake_events import LakeEvents
-from gemel.core.engine._live import LiveStatus, LiveTwin
+from gemel.core.engine._live import LiveParts, LiveTwin
+from gemel.core.engine._live_twins import LiveTwins
+from gemel.core.engine._memories import SourceMemory
 from gemel.core.engine._origin import Origin, loose, twin_folder
 from gemel.core.engine._presence import Presence
 from gemel.core.engine._run_items import RunItems
 from gemel.core.engine._runs import Runs
+from gemel.core.engine._showing import Showing
+from gemel.core.engine._telling import Teller
+from gemel.core.engine._watching import Watching
 from gemel.core.graph import (
     Graph,
     Journal,
@@ -36,9 +47,10 @@ from gemel.core.graph import (
     within,
 )
 from gemel.core.stream import SqlEventLog, StateStore
+from gemel.core.stream.triggers import Marks, StoredTriggers
 from gemel.core.tiling import Estimate, estimate, evaluate, foresee
-from gemel.core.trust import CheckResult, Report, ReportStore, compare, lineage
-from gemel.core.twin import Crate, Repository, Twin, draw, find_twin, known_twins, load_twin, resolve
+from gemel.core.trust import Report, ReportStore, compare
+from gemel.core.twin import Crate, Repository, Twin, find_twin, known_twins, load_twin, resolve
 from gemel.core.workspace import Workspace
 from gemel.infra.lake import ContentStore
 from gemel.infra.lake.formats import Format, formats
@@ -46,6 +58,7 @@ from gemel.infra.lake.parts import Lake
 from gemel.infra.store import Store, open_store, schema
 
 _TICK_SECONDS = 0.5
+_LOADED_SECONDS = 1.0
 
 
 class Engine:
@@ -57,6 +70,11 @@ class Engine:
         runs: Starting, following and stopping runs.
         log: Events of all twins.
         states: Versions of each twin's state.
+        marks: How far the followers of streams are.
+        duties: Which engine does what.
+        triggers: What makes graphs run.
+        functions: Processes that are deployed to be called.
+        alerting: Where alerts go out.
         reports: Reports of checks.
         graphs: Runs of graphs that belong to no twin.
         workspace: What people keep here: jobs, stored processes, files, services.
@@ -84,6 +102,8 @@ class Engine:
         self.log = SqlEventLog(store)
         self.states = StateStore(store)
         self.reports = ReportStore(store)
+        self.marks, self.duties = Marks(store), Duties(store, self._presence)
+        self._showing = Showing(journal, self.states, self.reports, self.output)
         self.repository = Repository(settings.repository)
         self.graphs = GraphRuns(self.runs, workspace, self.results, self.estimate)
         self.workspace = Workspace(store, self.graphs, settings.home)
@@ -94,9 +114,19 @@ class Engine:
         self.run_items = RunItems(self.catalogue, journal, self.results, files, self.twin_of)
         self.catalogue.follow(self.run_items.follow)
         self.runs.dropped = self.run_items.forget
-        self._live: dict[str, LiveTwin] = {}
-        self._loaded: dict[str, Twin] = {}
-        self._lock = threading.Lock()
+        self._loaded: dict[str, tuple[float, Twin]] = {}
+        self.alerting = Alerting(self.log, settings.home / "alerts")
+        memory = partial(SourceMemory, store)
+        stores = (self.log, self.states, self.marks)
+        parts = LiveParts(self.runs, *stores, self.output, memory, self.duties, store, settings.home)
+        self._live = LiveTwins(parts, self.alerting)
+        self.triggers = Watching(
+            self.log, self.marks, StoredTriggers(store), self.duties, (self._find, self._live.twins)
+        )
+        self._live.changed = self.triggers.changed
+        self._firing = Firing(self.runs, self.log, self.states, self._find, self._check_run)
+        known = Known(place, workspace, self.twin, self._folders)
+        self.functions = functions_of(store, self.log, self._presence, known)
         capture_logs()
         self._presence.keep(self.runs.heed_cancellations, _TICK_SECONDS)
 
@@ -108,8 +138,11 @@ class Engine:
 
     def close(self) -> None:
         """Stop following sources and running graphs; all of it can be taken up by the next engine."""
-        for live in self._live.values():
-            live.stop()
+        self.functions.stop()
+        self.triggers.stop()
+        self._live.stop()
+        self.alerting.stop()
+        self._firing.stop()
         self.runs.close()
         self._presence.close()
         self._lake_events.stop()
@@ -129,9 +162,15 @@ class Engine:
             NotFound: There is none.
             TwinInvalid: It is malformed.
         """
-        if name in self._live:
-            return self._live[name].twin
-        return find_twin(name, folders=self._folders())
+        live = self._live.get(name)
+        return live.twin if live is not None else find_twin(name, folders=self._folders())
+
+    def _find(self, name: str) -> Twin:
+        # Loading a twin digests all of its files: a twin that fires often is looked at once a second.
+        known = self._loaded.get(name)
+        if known is None or time.monotonic() - known[0] > _LOADED_SECONDS:
+            known = self._loaded[name] = (time.monotonic(), self.twin(name))
+        return known[1]
 
     def _folders(self) -> list[Path]:
         return [*(Path(folder).expanduser() for folder in self.settings.twins.folders), self.settings.home / "twins"]
@@ -194,17 +233,19 @@ class Engine:
     def finish(self, run_id: str, timeout: float | None = None) -> Run:
         """Return the run after it ended (or the time is up), with the twin's checks on its outputs made."""
         run = self.runs.wait(run_id, timeout)
-        if run.twin and run.state == "finished" and not run.checks:
-            self._check_run(run)
-            run = self.runs.journal.get(run_id)
-        return run
+        return self.runs.journal.get(run_id) if self._check_run(run) else run
 
-    def _check_run(self, run: Run) -> None:
+    def _check_run(self, run: Run) -> bool:
+        """Return whether the twin's checks on a run's outputs were made now."""
+        if not run.twin or run.state != "finished" or run.checks:
+            return False
         with contextlib.suppress(GemelError):
             twin = self.twin_of(run)
-            results = output_checks(twin, run, self.output)
-            if results:
-                self.runs.journal.set_checks(run.id, [result.document() for result in results])
+            documents = [result.document() for result in output_checks(twin, run, self.output)]
+            if documents:
+                self.runs.journal.set_checks(run.id, documents)
+                tell_failures(Teller(self.log, twin.id), documents, run.id)
+        return True
 
     def twin_of(self, run: Run) -> Twin:
         """Return the twin that a run belongs to, as it is now.
@@ -214,8 +255,9 @@ class Engine:
         """
         if not run.twin:
             raise NotFound(f"Run {run.id} is of a graph that belongs to no twin.")
-        if run.twin in self._live:
-            return self._live[run.twin].twin
+        live = self._live.get(run.twin)
+        if live is not None:
+            return live.twin
         folder = twin_folder(run)
         return load_twin(folder) if folder and (folder / "twin.toml").is_file() else self.twin(run.twin)
 
@@ -246,10 +288,14 @@ class Engine:
                     taken.append(run.id)
         return taken
 
-    def keep_lake(self) -> None:
-        """Begin to move, keep and watch data in the background, and to tell what happens to them in the log."""
+    def serve(self) -> None:
+        """Begin all work in the background: data are moved and kept, triggers watch and fire, functions are called, alerts go out."""
         self.lake.start()
         self._lake_events.start()
+        self._firing.start()
+        self.triggers.start()
+        self.functions.start()
+        self.alerting.start()
 
     # Live
 
@@ -263,16 +309,12 @@ class Engine:
         Raises:
             NotFound: The twin has no source.
         """
-        with self._lock:
-            if twin.id not in self._live:
-                if not twin.manifest.sources or not twin.manifest.triggers:
-                    raise NotFound(
-                        f"Twin '{twin.id}' has no source with a trigger.", hint="[sources.NAME], [[triggers]]"
-                    )
-                live = LiveTwin(twin, self.runs, (self.log, self.states), self.output, options)
-                live.start()
-                self._live[twin.id] = live
-            return self._live[twin.id]
+        return self._live.go_live(twin, options)
+
+    @property
+    def live_parts(self) -> LiveParts:
+        """Return what a live twin of this engine works with."""
+        return self._live.parts
 
     def begin_again(self, twin: Twin) -> None:
         """Forget the twin's states and observations, so that its sources are followed from their beginning.
@@ -280,80 +322,46 @@ class Engine:
         Raises:
             Conflict: The twin is live in this engine.
         """
-        if twin.id in self._live:
-            raise Conflict(f"Twin '{twin.id}' is live.", hint="Stop the engine first.")
-        self.states.forget(twin.id)
-        for source in twin.manifest.sources:
-            self.log.forget(f"twins/{twin.id}/{source}")
+        self._live.begin_again(twin)
+
+    def live(self, twin_id: str) -> LiveTwin:
+        """Return a live twin.
+
+        Raises:
+            NotFound: This engine does not keep it in step.
+        """
+        found = self._live.get(twin_id)
+        if found is None:
+            raise NotFound(f"Twin '{self.twin(twin_id).id}' is not live.", hint=f"gemel up --live {twin_id}")
+        return found
 
     def is_live(self, twin_id: str) -> bool:
         """Return whether this engine follows the twin's sources."""
-        return twin_id in self._live
+        return self._live.get(twin_id) is not None
 
     def live_ids(self) -> list[str]:
         """Return the ids of the twins that this engine keeps in step."""
-        return sorted(self._live)
+        return self._live.ids()
 
     def status(self, twin: Twin) -> LiveStatus:
         """Return how far a twin is from its physical twin."""
-        if twin.id in self._live:
-            return self._live[twin.id].status()
-        state = self.states.latest(twin.id)
-        if state is None:
-            return LiveStatus()
-        return LiveStatus(clock=state.valid, sequence=state.sequence, run=state.run)
+        return self._live.status(twin)
 
     def views(self, twin: Twin, run: Run | None = None) -> list[dict[str, Any]]:
         """Return the documents of the twin's views, of `run` or else of its latest update or run."""
-        chosen = run or self._latest_run(twin)
-        report = self.reports.latest(twin.id, twin.content) or self.reports.latest(twin.id)
-        outputs = {} if chosen is None else self._shown(twin, chosen)
-        if report is not None and report.run is not None:
-            # Views of figures, such as a reliability diagram, show those the report was made on.
-            outputs = self._shown(twin, self.runs.journal.get(report.run)) | outputs
-        return [draw(spec, outputs, report.document() if report else None) for spec in twin.manifest.views]
-
-    def _shown(self, twin: Twin, run: Run) -> dict[str, Any]:
-        options = {str(value) for view in twin.manifest.views for value in view.options.values()}
-        wanted = {view.output for view in twin.manifest.views} | options
-        return {output.name: self.output(run, output.name) for output in run.outputs if output.name in wanted}
-
-    def _latest_run(self, twin: Twin) -> Run | None:
-        state = self.states.latest(twin.id)
-        if state is not None:
-            return self.runs.journal.get(state.run)
-        finished = self.runs.journal.list(twin=twin.id, states=("finished",), limit=20)
-        shown = {view.output for view in twin.manifest.views}
-        for run in finished:
-            full = self.runs.journal.get(run.id)
-            if shown & {output.name for output in full.outputs}:
-                return full
-        return None
+        return self._showing.views(twin, run)
 
     # Trust
 
     def check(self, twin: Twin) -> Report:
         """Return the report of all the twin's checks, after running the graphs they look at."""
-        results: list[CheckResult] = list(package_checks(twin))
-        run_id = None
-        for graph in dict.fromkeys(spec.graph for spec in twin.manifest.checks):
-            run_id = self.start(twin, graph)
-            run = self.runs.wait(run_id)
-            if run.state == "finished":
-                results += output_checks(twin, run, self.output)
-            else:
-                results += failed_checks(twin, graph, run.error or {"message": run.state})
-        return self.reports.save(twin.id, twin.manifest.twin.version, twin.content, run_id, results)
+        report = checked(twin, self.reports, lambda graph: self.runs.wait(self.start(twin, graph)), self.output)
+        tell_failures(Teller(self.log, twin.id), report.checks, report.id)
+        return report
 
     def explain(self, run_id: str) -> dict[str, Any]:
         """Return why a run's numbers are what they are: lineage of its steps, and where the doubt comes from."""
-        run = self.runs.journal.get(run_id)
-        doubt = None
-        with contextlib.suppress(GemelError):
-            spec = next((view for view in self.twin_of(run).manifest.views if view.kind == "doubt"), None)
-            if spec is not None and spec.output in {output.name for output in run.outputs}:
-                doubt = draw(spec, self.outputs(run))
-        return {"run": run.id, "environment": dict(run.environment), "steps": lineage(run), "doubt": doubt}
+        return explained(self.runs.journal.get(run_id), self.twin_of, self.outputs)
 
     def compare(self, first: str, second: str) -> dict[str, Any]:
         """Return what differs between two runs."""

@@ -3,91 +3,99 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from gemel.base.clock import iso, parse_duration
-from gemel.base.errors import GemelError, NotFound, StoreUnavailable, TwinInvalid
-from gemel.base.ids import new_id
-from gemel.base.plugins import plugins
-from gemel.base.units import parse_quantity
+from gemel.base.errors import GemelError, InvalidInput, NotFound, StoreUnavailable, TwinInvalid, not_found
+from gemel.core.engine._buffering import BufferFeed
+from gemel.core.engine._duties import Duties
+from gemel.core.engine._freshness import LiveStatus, expected_seconds, freshness
+from gemel.core.engine._intake import Counts, Intake
+from gemel.core.engine._opening import open_source
 from gemel.core.engine._runs import Runs
-from gemel.core.graph import Process, Run
-from gemel.core.stream import Event, EventLog, Source, SourceContext, State, StateStore
-from gemel.core.twin import SourceSpec, TriggerSpec, Twin, resolve
-from gemel.infra.lake import locate
+from gemel.core.engine._stepping import Load, Stepper
+from gemel.core.engine._telling import stream_of
+from gemel.core.engine._windowing import WindowFeed, window_feeds
+from gemel.core.stream import Event, EventLog, Source, StateStore
+from gemel.core.stream.sources import Memory, Receiver
+from gemel.core.stream.triggers import Marks
+from gemel.core.twin import TriggerSpec, Twin
+from gemel.infra.store import Store
 
-_LATE_AFTER = 2.5  # expected intervals without an observation
-_SILENT_AFTER = 10.0
 _LOOK_SECONDS = 0.5
-_log = logging.getLogger(__name__)
+_MANY = 1000  # observations that wait before people are told
 
 
 @dataclass(frozen=True)
-class LiveStatus:
-    """How far a twin is from its physical twin.
+class LiveParts:
+    """What a live twin works with.
 
     Attributes:
-        freshness: `in-step`, `late`, `silent`, or `not-live`.
-        age: Seconds of ours since the last observation, or None.
-        clock: Instant of the physical twin that the state describes.
-        sequence: Version of the state.
+        runs: Makes runs.
+        log: Keeps observations, and what is told.
+        states: Keeps the states.
+        marks: Keeps how far followers are.
+        load: Loads an output of a run.
+        memory: Returns the memory of a source of a twin.
+        duties: Tells which engine follows the twin.
+        store: The journal.
+        folder: Where files may lie for a while.
     """
 
-    freshness: str = "not-live"
-    age: float | None = None
-    clock: datetime | None = None
-    sequence: int = 0
-    run: str | None = None
-    last_observation: datetime | None = None
-    late: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    misfit: Mapping[str, Any] | None = None
-    problem: Mapping[str, Any] | None = None
+    runs: Runs
+    log: EventLog
+    states: StateStore
+    marks: Marks
+    load: Load
+    memory: Callable[[str, str], Memory]
+    duties: Duties
+    store: Store
+    folder: Path
 
 
 class LiveTwin:
-    """Follows the sources of one twin and runs its triggers, one observation after the other.
+    """Follows the sources of one twin and makes its steps; one engine does so, others stand by to take over.
 
     Rules: an observation with an id seen before is a duplicate and changes nothing; one that is not later than the
-    state is late: it is kept in the log and counted, and the state is not rewound; a null value, or an instant that
-    is missing, is a gap: the state moves on without it. An update that fails is told as a problem, and the next
-    observation is tried.
+    last of its source is late: it is kept in the log and counted, and the state is not rewound; a null value, or an
+    instant that is missing, is a gap: the state moves on without it. An update that fails is told as a problem, and
+    the next observation is tried.
+
+    Attributes:
+        twin: Which.
+        buffers: Its training buffers, by name.
     """
 
-    def __init__(
-        self,
-        twin: Twin,
-        runs: Runs,
-        stores: tuple[EventLog, StateStore],
-        load: Callable[[Run, str], Any],
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.twin = twin
-        self._runs = runs
-        self._log, self._states = stores
-        self._load = load
+    def __init__(self, twin: Twin, parts: LiveParts, options: Mapping[str, Any] | None = None) -> None:
+        self.twin, self._parts = twin, parts
         self._overrides = dict(options or {})
-        self._keep = runs.keep_updates
+        self._stepper = Stepper(twin, parts.runs, (parts.log, parts.states, parts.marks), parts.load)
+        self._teller = self._stepper.teller
+        self._expected = 1.0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._counts = {"late": 0, "duplicates": 0, "gaps": 0}
-        self._arrived: float | None = None
-        self._misfit: Mapping[str, Any] | None = None
-        self._problems: dict[str, Mapping[str, Any]] = {}
-        self._worked_on: dict[str, int] = {}  # log position by source
+        self._intakes: dict[str, Intake] = {}
+        self._sources: dict[str, Source] = {}
+        self._windows: list[WindowFeed] = []
+        self.buffers: dict[str, BufferFeed] = {}
+        self._standing_by = False
+        self._heard: tuple[dict[str, int], float | None] = ({}, None)
         self._told = "not-live"
 
     @property
     def stream(self) -> str:
         """Return the name of the log stream that tells about this twin."""
+        return stream_of(self.twin.id)
+
+    @property
+    def duty(self) -> str:
+        """Return the name of the duty to follow this twin."""
         return f"twins/{self.twin.id}"
 
     def start(self) -> None:
@@ -97,271 +105,215 @@ class LiveTwin:
             NotFound: A source or its kind is unknown.
             InvalidInput: The options of a source make no sense.
         """
-        manifest = self.twin.manifest
-        sources = {name: self._open(name, spec) for name, spec in manifest.sources.items()}
-        for trigger in manifest.triggers:
-            if trigger.on not in sources:
-                raise TwinInvalid(f"Trigger on '{trigger.on}': twin '{self.twin.id}' has no such source.")
+        parts, manifest = self._parts, self.twin.manifest
+        self._windows = window_feeds(self.twin, parts.log, parts.marks, self._teller)
+        for name in manifest.sources:
+            self._sources[name] = self._open(name)
+        self._expected = expected_seconds(self.twin.manifest, self._overrides)
+        for trigger in self._updates():
             self.twin.graph(trigger.run)
-        for name, source in sources.items():
-            self._spawn(f"source-{name}", lambda source=source, name=name: self._ingest(name, source))
-        for trigger in manifest.triggers:
-            self._spawn(f"trigger-{trigger.on}", lambda trigger=trigger: self._follow(trigger))
+        for feed in self._windows:
+            feed.check(manifest.sources)
+        stores, ways = (parts.store, parts.log, parts.marks), (parts.folder, self._teller)
+        for name in manifest.buffers:
+            self.buffers[name] = BufferFeed(name, self.twin, parts.runs, stores, ways)
+            self.buffers[name].check({*manifest.sources, *manifest.windows})
+            self.buffers[name].needed_from = partial(self._needed_from, manifest.buffers[name].on)
+        self._hear()
+        if self._parts.duties.take(self.duty):
+            self._follow_all()
+        else:
+            self._standing_by = True
+            self._spawn("standing-by", self._stand_by)
+        self._spawn("pulse", self._beat)
 
     def stop(self) -> None:
         """End all following; what was logged and not yet worked on is worked on at the next start."""
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=10.0)
+        with contextlib.suppress(GemelError):
+            self._parts.duties.release(self.duty)
+
+    def receive(self, source: str, headers: Mapping[str, str], body: bytes) -> Counts:
+        """Return what became of the observations in a request to a source that others send to; all are durable.
+
+        Raises:
+            NotFound: No such source.
+            InvalidInput: The source is not one that others send to, or the request holds no events.
+            Denied: The sender is not who it should be.
+            StoreFull: The stream is full; nothing was kept.
+        """
+        if source not in self._sources:
+            raise not_found(f"source of twin '{self.twin.id}'", source, self._sources)
+        receiver = self._sources[source]
+        if not isinstance(receiver, Receiver):
+            kind = self.twin.manifest.sources[source].kind
+            raise InvalidInput(f"Source '{source}' ({kind}) takes nothing from others.", hint='kind = "webhook"')
+        return self._intakes[source].take(receiver.receive(headers, body))
 
     def wait_finished(self) -> None:
         """Return when every source has ended and each of its observations has been worked on, or at a problem."""
-        for thread in self._threads:
-            while thread.name.startswith("source-") and thread.is_alive() and not self._problems:
-                thread.join(_LOOK_SECONDS / 10)
-        for trigger in self.twin.manifest.triggers:
-            last = self._log.last(self._observations(trigger.on))
-            while last and not self._stop.is_set() and not self._problems:
-                if self._worked_on.get(trigger.on, 0) >= last[-1].position:
-                    break
-                self._stop.wait(_LOOK_SECONDS / 10)
+        while not self._stop.is_set() and not self._teller.problems:
+            ended = all(intake.state in ("ended", "broken") for intake in self._intakes.values())
+            if (ended or self._standing_by) and not any(self._is_behind(trigger) for trigger in self._updates()):
+                return
+            self._stop.wait(_LOOK_SECONDS / 10)
 
     def status(self) -> LiveStatus:
         """Return the present distance from the physical twin."""
-        state = self._states.latest(self.twin.id)
+        state = self._parts.states.latest(self.twin.id)
         last = self._last_observation()
-        age = None if self._arrived is None else time.monotonic() - self._arrived
+        age, problems = self._age(), self._teller.problems
+        counts = [intake.counts for intake in self._intakes.values()]
+        lag = (last - state.valid).total_seconds() if last and state else None
         return LiveStatus(
-            freshness=self._freshness(age),
+            freshness=freshness(age, self._expected) if self._threads else "not-live",
             age=age,
             clock=state.valid if state else None,
             sequence=state.sequence if state else 0,
             run=state.run if state else None,
             last_observation=last,
-            misfit=self._misfit,
-            problem=next(iter(list(self._problems.values())), None),
-            **self._counts,
+            late=self._stepper.late,
+            duplicates=sum(item.duplicates for item in counts),
+            gaps=sum(item.gaps for item in counts),
+            rejected=sum(item.rejected for item in counts),
+            waiting=self._waiting(),
+            lag=None if lag is None else max(lag, 0.0),
+            misfit=self._stepper.misfit,
+            problem=next(iter(problems.values()), None),
+            problems=problems,
+            parts=self._documents(),
+            standing_by=self._standing_by,
         )
 
-    def _open(self, name: str, spec: SourceSpec) -> Source:
-        kind: Any = plugins("sources").get(spec.kind)
-        uri = f"/twins/{self.twin.id}/sources/{name}"
-        options = {key: self._filled(value) for key, value in (dict(spec.options) | self._overrides).items()}
-        if "dataset" in options:
-            options["dataset"] = self.twin.manifest.datasets.get(options["dataset"], options["dataset"])
-        source: Source = kind(SourceContext(name, uri, options, self._read, self._stop))
-        return source
+    def _documents(self) -> dict[str, Any]:
+        sources = [intake.document() for intake in self._intakes.values()]
+        windows = [feed.document() for feed in self._windows]
+        return {"sources": sources, "windows": windows, "buffers": [item.document() for item in self.buffers.values()]}
 
-    def _read(self, reader: str, reference: str) -> Any:
-        process = self.twin.registry.get(reader)
-        assert isinstance(process, Process)
-        first, *others = (parameter.name for parameter in process.parameters)
+    def _open(self, name: str) -> Source:
         manifest = self.twin.manifest
-        values = dict(manifest.settings) | {name: spec.default for name, spec in manifest.parameters.items()}
-        known = {name: values[name] for name in others if name in values}
-        return process.function(**{first: locate(reference, base=self.twin.folder)}, **known)
+        intake = Intake(name, manifest.sources[name], manifest.physical, self._parts.log, self._teller)
+        intake.needed_from = lambda: self._needed_from(name)
+        self._intakes[name] = intake
+        ways = (self._parts.memory(self.twin.id, name), intake.reject)
+        return open_source(self.twin, name, self._overrides, ways, self._stop)
 
-    def _filled(self, value: Any) -> Any:
-        # "{live_from}" in an option stands for the setting of that name, so that an instance need only change settings.
-        if not isinstance(value, str):
-            return value
-        try:
-            return value.format_map(self.twin.manifest.settings)
-        except (LookupError, ValueError, AttributeError) as error:
-            message = f"Option '{value}' of a source of twin '{self.twin.id}' names no setting: {error}."
-            raise TwinInvalid(message, hint="Declare it under [settings].") from error
+    def _updates(self) -> Sequence[TriggerSpec]:
+        found = [trigger for trigger in self.twin.manifest.triggers if trigger.kind == "update"]
+        known = {*self.twin.manifest.sources, *self.twin.manifest.windows}
+        for trigger in found:
+            if trigger.on not in known:
+                hint = not_found("source", str(trigger.on), known).hint
+                message = f"Trigger on '{trigger.on}': twin '{self.twin.id}' has no such source."
+                raise TwinInvalid(message, hint=hint)
+        return found
 
-    def _spawn(self, name: str, target: Any) -> None:
+    def _needed_from(self, source: str) -> int:
+        """Return the first position in a source's stream that a follower has not worked on."""
+        stream = stream_of(self.twin.id, source)
+        done = [self._stepper.worked_on.get(source, 0) for trigger in self._updates() if trigger.on == source]
+        done += [feed.needed_from(stream) - 1 for feed in self._windows if source in feed.sources]
+        for trigger in self.twin.manifest.triggers:
+            if trigger.on == source and trigger.kind != "update":
+                done.append(int(self._parts.marks.load(self.twin.id, trigger.title).get("position", 0)))
+        last = self._parts.log.last(stream)
+        return min(done) + 1 if done else (last[-1].position if last else 0)
+
+    def _stand_by(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._parts.duties.take(self.duty):
+                    self._standing_by = False
+                    self._follow_all()
+                    return
+            except StoreUnavailable as error:
+                self._teller.stumble("Standing by", error)
+            self._stop.wait(_LOOK_SECONDS)
+
+    def _follow_all(self) -> None:
+        for name, source in self._sources.items():
+            self._spawn(f"source-{name}", partial(self._intakes[name].follow, source, self._stop))
+        for trigger in self._updates():
+            self._spawn(f"trigger-{trigger.on}", partial(self._stepper.follow, trigger, self._stop, self._hear))
+        for feed in self._windows:
+            self._spawn(f"window-{feed.name}", partial(feed.follow, self._stop))
+        for buffer in self.buffers.values():
+            self._spawn(f"buffer-{buffer.name}", partial(buffer.follow, self._stop))
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _observations(self, source: str) -> str:
-        return f"{self.stream}/{source}"
+    def _is_behind(self, trigger: TriggerSpec) -> bool:
+        last = self._parts.log.last(stream_of(self.twin.id, trigger.on))
+        if not last:
+            return False
+        done = self._stepper.worked_on.get(str(trigger.on), 0)
+        if self._standing_by:
+            done = int(self._parts.marks.load(self.twin.id, f"step:{trigger.on}").get("position", 0))
+        return done < last[-1].position
+
+    def _waiting(self) -> int:
+        found = 0
+        for trigger in self._updates():
+            done = self._stepper.worked_on.get(str(trigger.on))
+            if done is not None:
+                found += len(self._parts.log.read(stream_of(self.twin.id, trigger.on), done, _MANY))
+        return min(found, _MANY)
 
     def _last_observation(self) -> datetime | None:
-        events = [self._log.last(self._observations(name)) for name in self.twin.manifest.sources]
-        return max((found[-1].time for found in events if found), default=None)
+        events: list[Event] = []
+        for name in self.twin.manifest.sources:
+            events += self._parts.log.last(stream_of(self.twin.id, name))
+        return max((event.time for event in events), default=None)
 
-    def _ingest(self, name: str, source: Source) -> None:
-        where = f"Source '{name}'"
-        while not self._stop.is_set():
+    # What another engine, or an agent at the source, brought into the log is heard of here, too.
+
+    def _hear(self) -> None:
+        last = {name: self._parts.log.last(intake.stream) for name, intake in self._intakes.items()}
+        positions = {name: found[-1].position for name, found in last.items() if found}
+        known, when = self._heard
+        if positions != known:
+            first = not known and when is None and not self._threads
+            self._heard = (positions, None if first else time.monotonic())
+
+    def _age(self) -> float | None:
+        arrived = [intake.arrived for intake in self._intakes.values() if intake.arrived is not None]
+        arrived += [self._heard[1]] if self._heard[1] is not None else []
+        return time.monotonic() - max(arrived) if arrived else None
+
+    def _beat(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
             try:
-                self._take_in(name, source)
-                return
-            except StoreUnavailable as error:
-                # Read again from the last observation that is on disk, as soon as there is a disk to write to.
-                self._stumble(where, error)
-                self._stop.wait(_LOOK_SECONDS)
-            except Exception as error:  # whatever a driver raises ends this source, and people must see why
-                self._stumble(where, error)
-                return
-
-    def _take_in(self, name: str, source: Source) -> None:
-        stream = self._observations(name)
-        sync = parse_duration(self.twin.manifest.physical.sync)
-        last = self._log.last(stream)
-        previous = last[-1].time if last else None
-        for event in source.events(previous):
-            if self._stop.is_set():
-                return
-            self._arrived = time.monotonic()
-            if self._log.append(stream, event) is None:
-                self._counts["duplicates"] += 1
-                continue
-            self._problems.pop(f"Source '{name}'", None)
-            self._note_gap(event, previous, sync)
-            previous = event.time if previous is None else max(previous, event.time)
-
-    def _note_gap(self, event: Event, previous: datetime | None, sync: timedelta) -> None:
-        missing = previous is not None and event.time - previous > 1.5 * sync
-        # What the twin promises to mirror is what it must observe; without a promise, everything counts.
-        watched = self.twin.manifest.physical.fidelity.keys() & event.data.keys() or event.data.keys()
-        if missing or any(event.data[name] is None for name in watched):
-            self._counts["gaps"] += 1
-
-    def _follow(self, trigger: TriggerSpec) -> None:
-        where = f"Trigger on '{trigger.on}'"
-        while not self._stop.is_set():
-            try:
-                self._catch_up(trigger, where)
+                self._hear()
                 self._tell_freshness()
-            except StoreUnavailable as error:
-                # Nothing is skipped for a store that is away for a moment: the same observation is tried again.
-                self._stumble(where, error)
-                self._stop.wait(_LOOK_SECONDS)
-
-    def _catch_up(self, trigger: TriggerSpec, where: str) -> None:
-        if trigger.on not in self._worked_on:
-            self._worked_on[trigger.on] = self._resume()
-        for event in self._log.wait(self._observations(trigger.on), self._worked_on[trigger.on], _LOOK_SECONDS):
-            if self._stop.is_set():
-                return
-            try:
-                self._handle(trigger, event)
+                self._tell_backlog()
             except StoreUnavailable:
-                raise
-            except Exception as error:  # what one observation made us stumble over must not end the following
-                self._stumble(where, error)
-            self._worked_on[trigger.on] = event.position
-
-    def _resume(self) -> int:
-        state = self._states.latest(self.twin.id)
-        if state is None:
-            return 0
-        # An engine that died just after saving this state may not have told it; events told already stay as they are.
-        with contextlib.suppress(NotFound):
-            self._announce(self._runs.journal.get(state.run), state)
-        return state.cause
-
-    def _handle(self, trigger: TriggerSpec, event: Event) -> None:
-        state = self._states.latest(self.twin.id)
-        if state is not None and event.position <= state.cause:
-            return  # another engine on this store was faster
-        if state is not None and event.time <= state.valid:
-            self._counts["late"] += 1
-            times = {"observation": iso(event.time), "state": iso(state.valid)}
-            self._tell("gemel.twin.late-observation", times, identity=f"late-{event.position}")
-            return
-        graph = self.twin.graph(trigger.run)
-        observation = {"time": iso(event.time), **event.data}
-        known = {"observation": observation, "state": state.document.get("state") if state else None}
-        given = {name: value for name, value in known.items() if name in {item.name for item in graph.parameters}}
-        arguments = resolve(self.twin, graph, given)
-        # One run for one cause, also when the engine dies between the event and the end of its run.
-        cause = f"{self._observations(trigger.on)}/{event.position}/{trigger.run}"
-        run = self._runs.wait(self._runs.start(self.twin, graph, arguments, cause=cause))
-        if run.state != "finished":
-            if not self._stop.is_set():
-                self._problems[f"Trigger on '{trigger.on}'"] = run.error or {"message": f"The update was {run.state}."}
-            return
-        self._problems.pop(f"Trigger on '{trigger.on}'", None)
-        self._advance(run, event)
-
-    def _advance(self, run: Run, event: Event) -> None:
-        document = {output.name: {"from_result": output.key} for output in run.outputs}
-        state = self._states.save(self.twin.id, event.time, run.id, event.position, document)
-        if state is not None:
-            self._retain(state)
-            self._announce(run, state)
-
-    def _retain(self, state: State) -> None:
-        # A twin that lives for years must not fill the disk with every forecast it ever made.
-        old = self._states.get(self.twin.id, state.sequence - self._keep)
-        if old is not None:
-            kept = {value["from_result"] for name, value in old.document.items() if name == "state"}
-            self._runs.drop_results(old.run, kept)
-
-    def _announce(self, run: Run, state: State) -> None:
-        self._judge(run, state)
-        self._tell(
-            "gemel.twin.updated",
-            {"sequence": state.sequence, "clock": iso(state.valid), "run": run.id},
-            identity=f"updated-{state.cause}",
-        )
-        self._alert(run, state)
-
-    def _judge(self, run: Run, state: State) -> None:
-        if not any(output.name == "misfit" for output in run.outputs):
-            return
-        found = {name: _finite(value) for name, value in dict(self._load(run, "misfit")).items()}
-        declared = self.twin.manifest.physical.fidelity.get(str(found.get("variable", "")))
-        value = found.get("value")
-        diverged = bool(
-            declared
-            and isinstance(value, (int, float))
-            and value > parse_quantity(declared, str(found.get("unit", "1")))
-        )
-        was = bool(self._misfit and self._misfit.get("diverged"))
-        self._misfit = found | {"declared": declared, "diverged": diverged}
-        if diverged != was:
-            kind = "diverged" if diverged else "converged"
-            self._tell(f"gemel.twin.{kind}", dict(self._misfit), identity=f"{kind}-{state.cause}")
-
-    def _alert(self, run: Run, state: State) -> None:
-        if any(output.name == "alerts" for output in run.outputs):
-            for number, alert in enumerate(self._load(run, "alerts")):
-                identity = f"alert-{state.cause}-{number}"
-                self._tell("gemel.twin.alert", dict(alert) | {"run": run.id}, identity=identity)
-
-    def _freshness(self, age: float | None) -> str:
-        if not self._threads or age is None:
-            return "not-live"
-        expected = self._expected_seconds()
-        if age > _SILENT_AFTER * expected:
-            return "silent"
-        return "late" if age > _LATE_AFTER * expected else "in-step"
-
-    def _expected_seconds(self) -> float:
-        sync = parse_duration(self.twin.manifest.physical.sync).total_seconds()
-        sources = self.twin.manifest.sources.values()
-        speeds = [str((dict(spec.options) | self._overrides).get("speed", "")) for spec in sources]
-        for speed in speeds:
-            amount, slash, per = speed.partition("/")
-            if slash:
-                pace = parse_duration(amount) / parse_duration(f"1 {per}" if not per.strip()[:1].isdigit() else per)
-                return max(sync / pace, 0.5)
-        return sync
+                continue  # told by whoever needs the store; the next beat comes soon
 
     def _tell_freshness(self) -> None:
-        age = None if self._arrived is None else time.monotonic() - self._arrived
-        now = self._freshness(age)
-        if now != self._told and now != "not-live":
+        now = freshness(self._age(), self._expected)
+        if now != self._told and now != "not-live" and not self._standing_by:
             self._told = now
-            self._tell("gemel.twin.freshness", {"state": now})
+            self._teller.tell("gemel.twin.freshness", {"state": now})
 
-    def _stumble(self, where: str, cause: Exception) -> None:
-        error = cause if isinstance(cause, GemelError) else GemelError(f"{where}: {type(cause).__name__}: {cause}")
-        _log.warning("%s of twin %s: %s", where, self.twin.id, error.message)
-        self._problems[where] = error.document()
-        with contextlib.suppress(GemelError):
-            self._tell("gemel.twin.problem", {"where": where, **error.document()})
-
-    def _tell(self, kind: str, data: Mapping[str, Any], *, identity: str | None = None) -> None:
-        source = f"/twins/{self.twin.id}"
-        event = Event(identity or new_id("event"), kind, source, datetime.now(UTC), data, subject=self.twin.id)
-        self._log.append(self.stream, event)
+    def _tell_backlog(self) -> None:
+        if self._waiting() < _MANY:
+            self._teller.works("Steps")
+            return
+        hint = (
+            "Observations come faster than the update graph takes them in: make it lighter, or put a window before it."
+        )
+        error = {"code": "twin.behind", "message": f"{_MANY} observations or more wait to be taken in.", "hint": hint}
+        self._teller.stumble("Steps", error | {"context": {}})
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def require_sources(twin: Twin) -> None:
+    """Raise `NotFound` when nothing of the twin could ever go live."""
+    manifest = twin.manifest
+    followed = [*manifest.triggers, *manifest.buffers, *manifest.windows]
+    if not manifest.sources or not followed:
+        raise NotFound(f"Twin '{twin.id}' has no source with a trigger.", hint="[sources.NAME], [[triggers]]")

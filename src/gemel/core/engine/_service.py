@@ -11,10 +11,13 @@ from typing import Any
 from gemel.base.clock import iso
 from gemel.base.errors import InvalidInput, not_found
 from gemel.base.plugins import GROUPS, plugins
+from gemel.core.engine._alert_service import AlertService
 from gemel.core.engine._data_service import DataService
 from gemel.core.engine._documents import live_document, run_document, twin_document
 from gemel.core.engine._engine import Engine
 from gemel.core.engine._export import export
+from gemel.core.engine._function_service import FunctionService
+from gemel.core.engine._stream_service import StreamService, TriggerService
 from gemel.core.graph import Graph, Registry, validate
 from gemel.core.twin import Twin
 
@@ -29,11 +32,18 @@ class Service:
     Attributes:
         engine: Which one.
         data: Its lake.
+        streams: Its event log and the states of its twins.
+        triggers: What makes graphs run.
+        functions: Processes that are deployed to be called.
+        alerts: Alerts of twins, and where they go out.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.data = DataService(engine)
+        self.streams, self.triggers = StreamService(engine), TriggerService(engine)
+        self.functions = FunctionService(engine.functions)
+        self.alerts = AlertService(engine, engine.alerting)
 
     def twins(self) -> list[Document]:
         """Return a short document of each twin that can be found; a malformed one carries its problem."""
@@ -205,9 +215,12 @@ class Service:
 
     def health(self) -> Document:
         """Return whether the engine is well, and what is wrong if not."""
-        problems = []
-        for twin_id in self.engine.live_ids():
-            status = self.engine.status(self.engine.twin(twin_id))
-            if status.problem:
-                problems.append({"twin": twin_id, **status.problem})
+        problems = [
+            {"twin": name, "where": where, **problem}
+            for name in self.engine.live_ids()
+            for where, problem in self.engine.live(name).status().problems.items()
+        ]
+        problems += [{"trigger": name, **problem} for name, problem in self.engine.triggers.problems.items()]
+        problems += [{"function": name, **problem} for name, problem in self.functions.problems().items()]
+        problems += [{"outlet": name, **problem} for name, problem in self.engine.alerting.problems.items()]
         return {"status": "degraded" if problems else "ok", "live": self.engine.live_ids(), "problems": problems}

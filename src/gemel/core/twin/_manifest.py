@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gemel.base import units
 from gemel.base.clock import parse_duration
 from gemel.base.errors import GemelError, TwinInvalid, did_you_mean
+from gemel.core.twin._stream_tables import BufferTable, TriggerSpec, WindowTable
 
 MANIFEST = "twin.toml"
 # The year of a version is no hindrance: any three numbers, optionally with a pre-release tag (semver.org, 2.0.0).
@@ -63,7 +64,29 @@ class PhysicalTable(_Table):
 
 
 class SourceSpec(BaseModel):
-    """`[sources.NAME]`: where observations come from; keys beside `kind` are the source's own options."""
+    """`[sources.NAME]`: where observations come from; keys beside these are the source's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+    ahead: str = "1 h"
+    limit_events: Annotated[int, Field(ge=1)] | None = None
+    limit_bytes: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("ahead")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        parse_duration(value)
+        return value
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Return the source's own options."""
+        return dict(self.model_extra or {})
+
+
+class OutletSpec(BaseModel):
+    """`[alerts.NAME]`: where alerts of the twin go out; keys beside `kind` are the outlet's own options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -71,7 +94,7 @@ class SourceSpec(BaseModel):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Return the source's own options."""
+        """Return the outlet's own options."""
         return dict(self.model_extra or {})
 
 
@@ -101,13 +124,6 @@ class ParameterSpec(_Table):
         if (low is not None and self.default < low) or (high is not None and self.default > high):
             raise ValueError(f"default {self.default:g} lies outside its own bounds")
         return self
-
-
-class TriggerSpec(_Table):
-    """`[[triggers]]`: when something happens on `on`, run graph `run`."""
-
-    on: str
-    run: str
 
 
 class CheckSpec(BaseModel):
@@ -152,6 +168,9 @@ class Manifest(_Table):
     datasets: dict[str, str] = {}
     settings: dict[str, str | int | float | bool] = {}
     sources: dict[str, SourceSpec] = {}
+    windows: dict[str, WindowTable] = {}
+    buffers: dict[str, BufferTable] = {}
+    alerts: dict[str, OutletSpec] = {}
     parameters: dict[str, ParameterSpec] = {}
     graphs: dict[str, str] = {}
     triggers: tuple[TriggerSpec, ...] = ()
@@ -226,6 +245,8 @@ def _fields_at(place: tuple[int | str, ...]) -> list[str]:
         "physical": PhysicalTable,
         "parameters": ParameterSpec,
         "triggers": TriggerSpec,
+        "windows": WindowTable,
+        "buffers": BufferTable,
     }
     table = tables.get(str(place[0]) if place else "")
     return list(table.model_fields) if table else []

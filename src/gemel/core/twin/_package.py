@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from gemel.core.twin._manifest import MANIFEST, Manifest, read_manifest, read_ta
 
 CARD = "README.md"
 CODE = "twin.py"
+_LOADING = threading.RLock()
 _SKIPPED = {"__pycache__", ".git", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 
 
@@ -133,8 +135,12 @@ def _module(folder: Path, manifest: Manifest) -> ModuleType:
         raise TwinInvalid(f"{folder} has no {CODE}.", hint="Put the twin's processes and graphs there.")
     # Named by content: an edited twin is a new module, and two versions can be loaded side by side.
     name = f"gemel_twin_{manifest.id.replace('-', '_')}_{content_digest(folder)[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
+    # A second thread must not find a module that a first one is still filling.
+    with _LOADING:
+        return sys.modules[name] if name in sys.modules else _loaded(name, folder, path)
+
+
+def _loaded(name: str, folder: Path, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(folder)])
     assert spec is not None
     assert spec.loader is not None
