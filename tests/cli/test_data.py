@@ -34,7 +34,7 @@ def run(request: pytest.FixtureRequest, home: Path) -> Iterator[Run]:
         where: list[str] = []
         if request.param == "address":
             engine = stack.enter_context(open_engine(load_settings(home=home, assignments=["lake.pace=1 h"])))
-            engine.keep_lake()
+            engine.serve()
             where = ["--url", stack.enter_context(serving(Service(engine))).url]
 
         def typed(*arguments: str) -> tuple[int, str]:

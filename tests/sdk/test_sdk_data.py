@@ -39,7 +39,7 @@ def client(request: pytest.FixtureRequest, home: Path) -> Iterator[Client]:
             yield stack.enter_context(connect(home=home))
             return
         engine = stack.enter_context(open_engine(load_settings(home=home, assignments=["lake.pace=1 h"])))
-        engine.keep_lake()
+        engine.serve()
         server = stack.enter_context(serving(Service(engine)))
         yield stack.enter_context(connect(server.url, home=home))
 

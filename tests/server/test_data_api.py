@@ -34,7 +34,7 @@ def lake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     settings = load_settings(home=home, assignments=[f"server.upload={LARGEST} B", "lake.pace=1 h"])
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(settings))
-        engine.keep_lake()
+        engine.serve()
         engine.storages.add("archive", "local", {"folder": str(home.parent / "archive")})
         yield stack.enter_context(serving(Service(engine)))
 

@@ -25,6 +25,7 @@ _OPTIONAL = (
     ("xvec", "data", "vector cubes"),
     ("cwltool", "cwl", "CWL tools"),
     ("pg8000", "postgres", "journal on PostgreSQL"),
+    ("paho", "streams", "sources on MQTT and NATS"),
 )
 
 

@@ -62,7 +62,7 @@ def up(  # noqa: PLR0913 - one parameter for each option of the command
         for name in names if again else ():
             engine.begin_again(engine.twin(name))
         _prepare(engine, names)
-        engine.keep_lake()
+        engine.serve()
         address = f"http://{settings.server.host}:{listener.getsockname()[1]}"
         # Ctrl-C is how people end it, and no error.
         with contextlib.suppress(KeyboardInterrupt):

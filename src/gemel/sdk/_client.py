@@ -21,12 +21,19 @@ class Client:
     Attributes:
         twins: The twins by id.
         data: The data lake.
+        streams: The event log, and the states of twins.
+        triggers: What makes graphs run.
+        functions: Processes that are deployed to be called.
+        alerts: What was warned of, and where warnings go.
     """
 
     def __init__(self, transport: Transport, closing: contextlib.ExitStack) -> None:
         self.transport = transport
         self.twins = TwinsView(transport)
         self.data = DataView(transport.data)
+        self.streams = transport.streams
+        self.triggers, self.functions = transport.triggers, transport.functions
+        self.alerts = transport.alerts
         self._closing = closing
 
     def runs(self, twin: str | None = None, state: str | None = None, limit: int = 50) -> list[RunHandle]:

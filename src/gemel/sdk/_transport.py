@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gemel.base import errors
+from gemel.sdk._alerts import AlertTransport, HttpAlerts
 from gemel.sdk._connection import Connection, Document, part
 from gemel.sdk._data_http import HttpData
 from gemel.sdk._data_transport import DataTransport
+from gemel.sdk._functions import FunctionTransport, HttpFunctions
+from gemel.sdk._streams import HttpStreams, HttpTriggers, StreamTransport, TriggerTransport
 
 
 class Transport(Protocol):
@@ -18,6 +21,22 @@ class Transport(Protocol):
     @property
     def data(self) -> DataTransport:
         """Return the way to its lake."""
+
+    @property
+    def streams(self) -> StreamTransport:
+        """Return the way to its event log."""
+
+    @property
+    def triggers(self) -> TriggerTransport:
+        """Return the way to its triggers."""
+
+    @property
+    def functions(self) -> FunctionTransport:
+        """Return the way to its functions."""
+
+    @property
+    def alerts(self) -> AlertTransport:
+        """Return the way to its alerts."""
 
     def twins(self) -> list[Document]:
         """Return a short document of each twin."""
@@ -105,6 +124,8 @@ class HttpTransport:
         self._connection = Connection(url, token)
         self._get, self._post, self._send = self._connection.get, self._connection.post, self._connection.send
         self.data = HttpData(self._connection, cache)
+        self.streams, self.triggers = HttpStreams(self._connection), HttpTriggers(self._connection)
+        self.functions, self.alerts = HttpFunctions(self._connection), HttpAlerts(self._connection)
 
     def close(self) -> None:
         """Close the connection."""

@@ -18,11 +18,14 @@ from starlette.types import ASGIApp
 from gemel.base.errors import GemelError, NotFound
 from gemel.core.engine import Service
 from gemel.infra.access import Authoriser, SignedLinks, read_token
+from gemel.server._alert_routes import alert_api
 from gemel.server._data_routes import data_api
 from gemel.server._faces import Face, Hosting, face_of, installed_faces
+from gemel.server._function_routes import function_api
 from gemel.server._gate import Gate
 from gemel.server._problem import plain_problem, problem, problem_response
 from gemel.server._routes import api
+from gemel.server._stream_routes import stream_api
 
 _Answer = Callable[[Request, Mapping[str, Any]], Response]
 _PLAIN_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -57,6 +60,9 @@ def create_app(service: Service, pages: Pages | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.include_router(api(service))
     app.include_router(data_api(service.data))
+    app.include_router(stream_api(service))
+    app.include_router(function_api(service))
+    app.include_router(alert_api(service.alerts))
     _add_health(app, service)
     faces = installed_faces()
     authoriser = Authoriser(token)

@@ -39,6 +39,9 @@ class Face(Protocol):
         prefix: Path below which it lives, such as ``/openeo/1.2``.
         roots: Paths outside of it that the standard demands, such as ``/.well-known/openeo``.
 
+    A face whose standard lives below several prefixes names the others in ``prefixes``; their routes, which may have
+    parameters, are among its `root_routes`.
+
     A face whose standard has tokens of its own may say ``guards_itself = True``: every request then reaches its app,
     with ``scope["actor"]`` telling whether the engine's token was shown, and the app refuses whom it does not know.
     """
@@ -70,6 +73,7 @@ def installed_faces() -> list[Face]:
 def face_of(faces: Iterable[Face], path: str) -> Face | None:
     """Return the face that a path belongs to, or None."""
     for face in faces:
-        if path == face.prefix or path.startswith(f"{face.prefix}/") or path in face.roots:
+        prefixes = (face.prefix, *getattr(face, "prefixes", ()))
+        if path in face.roots or any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes):
             return face
     return None

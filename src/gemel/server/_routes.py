@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gemel.base.errors import NotFound
 from gemel.core.engine import Service
+from gemel.server._listening import listened, resumed
 
 Document = dict[str, Any]
 Wait = Annotated[float, Query(ge=0, le=300, description="Seconds to wait for the run's end.")]
@@ -207,8 +208,7 @@ def _stream_routes(router: APIRouter, service: Service) -> None:
     @router.get("/twins/{twin}/events")
     async def twin_events(twin: str, request: Request) -> StreamingResponse:
         await run_in_threadpool(service.twin, twin)
-        seen = request.headers.get("last-event-id", "")
-        after = int(seen) if seen.isdigit() else await run_in_threadpool(service.last_position, twin)
+        after = resumed(request, await run_in_threadpool(service.last_position, twin))
         return _sse(_twin_messages(service, twin, after, request))
 
     @router.get("/runs/{run}/events")
@@ -221,7 +221,7 @@ async def _twin_messages(service: Service, twin: str, after: int, request: Reque
     quiet = 0.0
     yield ": connected\n\n"
     while not (await request.is_disconnected() or request.app.state.stopping.is_set()):
-        events = await run_in_threadpool(service.events, twin, after, _LOOK_SECONDS)
+        events = await listened(service.events, twin, after, _LOOK_SECONDS)
         for position, document in events:
             after = position
             yield f"id: {position}\ndata: {json.dumps(document)}\n\n"
@@ -235,7 +235,7 @@ async def _run_messages(service: Service, run: str, request: Request) -> AsyncIt
     changes = service.changes(run)
     done = object()
     while not request.app.state.stopping.is_set():
-        change = await run_in_threadpool(next, changes, done)
+        change = await listened(next, changes, done)
         if change is done or await request.is_disconnected():
             break
         yield f"data: {json.dumps(change)}\n\n"
