@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from openeo_stage import PROVIDER, ROOT, furnish, speaking
 
 from gemel.base.config import load_settings
 from gemel.core.engine import Service, open_engine
+from own_environment import own_environment
 from stage import Serving, serving
 
 # Scripts for the suite's environment; they import what only that has.
@@ -60,26 +58,4 @@ def conformance() -> Path:
 @pytest.fixture(scope="session")
 def suite_python() -> Path:
     """Return the Python of an environment with the official suite and client, made on first use and kept."""
-    place = Path(os.environ.get("GEMEL_OPENEO_SUITE_ENV") or ROOT / ".venv-openeo-suite")
-    stamp = place / ".gemel-pins"
-    wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    python = place / "bin" / "python"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        _make(place, python)
-        stamp.write_text(wanted)
-    return python
-
-
-def _make(place: Path, python: Path) -> None:
-    commands = [[sys.executable, "-m", "venv", str(place)], [*_installer(python), "-r", str(PINS)]]
-    for command in commands:
-        ended = subprocess.run(command, capture_output=True, text=True)
-        if ended.returncode:
-            pytest.skip(f"the environment of the openEO suite cannot be made: {ended.stderr.strip()[-300:]}")
-
-
-def _installer(python: Path) -> list[str]:
-    uv = Path(sys.executable).with_name("uv")
-    if uv.exists():
-        return [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-    return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return own_environment("openeo-suite", PINS)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from stac_stage import ROOT, furnish, speaking
 
 from gemel.base.config import load_settings
 from gemel.core.engine import Service, open_engine
+from own_environment import own_environment
 from stage import Serving, serving
 
 # A script for the validator's environment; it imports what only that has.
@@ -51,21 +48,4 @@ def stranger(served: Serving) -> Iterator[httpx2.Client]:
 @pytest.fixture(scope="session")
 def validator() -> Path:
     """Return the Python of an environment with the official validator, made on first use and kept."""
-    place = Path(os.environ.get("GEMEL_STAC_VALIDATOR_ENV") or ROOT / ".venv-stac-validator")
-    stamp, python = place / ".gemel-pins", place / "bin" / "python"
-    wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        _make(place, python)
-        stamp.write_text(wanted)
-    return python
-
-
-def _make(place: Path, python: Path) -> None:
-    uv = Path(sys.executable).with_name("uv")
-    quick = [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-    plain = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    commands = [[sys.executable, "-m", "venv", str(place)], [*(quick if uv.exists() else plain), "-r", str(PINS)]]
-    for command in commands:
-        ended = subprocess.run(command, capture_output=True, text=True)
-        if ended.returncode:
-            pytest.skip(f"the environment of the STAC validator cannot be made: {ended.stderr.strip()[-300:]}")
+    return own_environment("stac-validator", PINS)
