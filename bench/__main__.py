@@ -13,10 +13,16 @@ from bench._regrid import regridding
 from bench._small_files import small_files
 from bench._stac import stac
 from bench._startup import packages, startup
+from bench._state import state
 from bench._steps import steps
+from bench._triggers import triggers
+from bench._windows import windows
 
 BENCHMARKS = {
     "events": events,
+    "windows": windows,
+    "state": state,
+    "triggers": triggers,
     "ingest": ingest,
     "two-token-copy": two_token_copy,
     "startup": startup,

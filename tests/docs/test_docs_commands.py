@@ -38,3 +38,7 @@ def test_the_storyline_of_users_goes_as_told_and_the_figures_come_out_again(read
                 next(word for word in shown.removeprefix("✓").split("  ") if word.strip()[:1].isdigit() and "." in word)
             )
             assert value == pytest.approx(line["value"], abs=0.005)
+
+
+def test_the_commands_on_the_page_about_streams_run(reader: Reader) -> None:
+    assert reader.follow((DOCS / "streams.md").read_text(encoding="utf-8")) >= 6

@@ -15,6 +15,7 @@ from consoles import matches
 from pydantic import BaseModel
 
 from gemel.base import errors
+from gemel.base.plugins import plugins
 from gemel.cli._root import exit_code
 from gemel.core.engine import Service, open_engine
 from gemel.core.stream import Replay
@@ -102,6 +103,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "[twin]": manifest.TwinTable,
     "[physical]": manifest.PhysicalTable,
     "[sources.NAME]": manifest.SourceSpec,
+    "[windows.NAME]": manifest.WindowTable,
+    "[buffers.NAME]": manifest.BufferTable,
+    "[alerts.NAME]": manifest.OutletSpec,
     "[parameters.NAME]": manifest.ParameterSpec,
     "[[triggers]]": manifest.TriggerSpec,
     "[[checks]]": manifest.CheckSpec,
@@ -131,7 +135,22 @@ def test_defaults_of_twin_toml_are_as_documented(heading: str) -> None:
             if field.is_required()
             else known.get(field.default if not isinstance(field.default, dict) else "")
         )
-        assert told[name] == (default or field.default), name
+        assert told[name] == str(default or field.default), name
+
+
+def test_options_of_the_other_sources_are_documented() -> None:
+    table = section("twin-toml.md", "[sources.NAME]").split("\nThe options of ")[1]
+    told = {
+        kind: set(re.findall(r"`([^`]+)`", options))
+        for kind, options in re.findall(r"^\| `([^`]+)` \| (.*) \|$", table, re.M)
+    }
+    known = {status.name for status in plugins("sources").status()} - {"replay"}
+    assert told.keys() == known
+    shared = {"format", "time", "fields", "id", "subject"}
+    for kind, options in told.items():
+        listed = (plugins("sources").get(kind).__doc__ or "").split("Options:")[1]
+        names = re.findall(r"^ +((?:[a-z_]+, )*[a-z_]+): ", listed, re.M)
+        assert options == {name for line in names for name in line.split(", ")} - shared, kind
 
 
 def test_every_table_of_twin_toml_has_a_section() -> None:
@@ -142,7 +161,7 @@ def test_every_table_of_twin_toml_has_a_section() -> None:
 def test_kinds_of_views_and_options_of_replay_are_documented() -> None:
     views = section("twin-toml.md", "[[views]]").split("\n| kind |")[1]
     assert set(first_column(views)) == set(get_args(manifest.ViewSpec.model_fields["kind"].annotation))
-    options = section("twin-toml.md", "[sources.NAME]").split("\nOptions of ")[1]
+    options = section("twin-toml.md", "[sources.NAME]").split("\nOptions of ")[1].split("\nThe options of ")[0]
     assert all(f"    {name}:" in (Replay.__doc__ or "") for name in first_column(options))
 
 
