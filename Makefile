@@ -24,8 +24,10 @@ $(VENV)/.base: requirements/base.txt pyproject.toml | $(VENV)/bin/uv
 	@$(UV) --no-deps -e . || $(PIP) --no-deps -e .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.base
+# PyTorch by pip, before everything that needs it: a resolver would take a build for GPUs that nobody has here.
+$(VENV)/.dev: requirements/dev.txt constraints-ml.txt $(VENV)/.base
 	@echo "Installing what working on gemel needs ..."
+	@$(PIP) -c constraints-ml.txt torch
 	@$(UV) --compile-bytecode -r requirements/dev.txt || $(PIP) -r requirements/dev.txt
 	@touch $@
 
@@ -46,7 +48,7 @@ test: setup-dev system      ## everything, on real servers
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --doctest-modules --ignore=src/gemel/infra/store/migrations src/gemel tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 40 --doctest-modules --ignore=src/gemel/infra/store/migrations src/gemel tests
 
 bench: setup-dev            ## each performance claim beside its peer or limit, one JSON object a line
 	$(BIN)/python -m bench
@@ -57,7 +59,8 @@ evidence: setup-dev             ## the figures in cards and documents, written t
 
 pins: $(VENV)/bin/uv        ## resolve the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade pyproject.toml -o requirements/base.txt
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --extra cwl --extra data --extra postgres --extra fdb --group dev pyproject.toml -o requirements/dev.txt
+	echo "torch ; sys_platform == 'never'" > $(VENV)/no-torch.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade --override $(VENV)/no-torch.txt --extra cwl --extra data --extra postgres --extra fdb --extra ml --group dev pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) .venv-openeo-suite build .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -11,7 +11,7 @@ would expect, so `except ValueError` around a bad graph works.
      │   ├─ TwinInvalid               ├─ StepFailed (RuntimeError)    │   └─ ResultCorrupt
      │   ├─ UnitMismatch              │   └─ StepTimeout (TimeoutError)
      │   ├─ OutOfBounds               ├─ PluginBroken (ImportError)   ├─ PortInUse (OSError)
-     │   └─ ProcessRefused            │
+     │   └─ ProcessRefused            ├─ Diverged (ArithmeticError)
      └─ CheckFailed (AssertionError)  │   └─ MissingExtra             └─ EngineStopped (RuntimeError)
 """
 
@@ -182,6 +182,12 @@ class CheckFailed(GemelError, AssertionError):
     """A check did not pass and its gate stays shut."""
 
     code = "check.failed"
+
+
+class Diverged(GemelError, ArithmeticError):
+    """A training came to a loss that is no number."""
+
+    code = "training.diverged"
 
 
 class PortInUse(GemelError, OSError):

@@ -21,6 +21,7 @@ GROUPS = {
     "storages": "places where datasets lie",
     "compute": "sites that run steps",
     "sources": "where observations and events come from",
+    "models": "kinds of models that can be trained",
     "checks": "assertions on data, models and results",
     "thematic": "domain modules",
     "twins": "digital twin packages",

@@ -25,6 +25,7 @@ class Client:
         triggers: What makes graphs run.
         functions: Processes that are deployed to be called.
         alerts: What was warned of, and where warnings go.
+        models: What was learned, and what is learning.
     """
 
     def __init__(self, transport: Transport, closing: contextlib.ExitStack) -> None:
@@ -33,7 +34,7 @@ class Client:
         self.data = DataView(transport.data)
         self.streams = transport.streams
         self.triggers, self.functions = transport.triggers, transport.functions
-        self.alerts = transport.alerts
+        self.alerts, self.models = transport.alerts, transport.models
         self._closing = closing
 
     def runs(self, twin: str | None = None, state: str | None = None, limit: int = 50) -> list[RunHandle]:

@@ -12,6 +12,7 @@ from gemel.sdk._connection import Connection, Document, part
 from gemel.sdk._data_http import HttpData
 from gemel.sdk._data_transport import DataTransport
 from gemel.sdk._functions import FunctionTransport, HttpFunctions
+from gemel.sdk._models import HttpModels, ModelTransport
 from gemel.sdk._streams import HttpStreams, HttpTriggers, StreamTransport, TriggerTransport
 
 
@@ -37,6 +38,10 @@ class Transport(Protocol):
     @property
     def alerts(self) -> AlertTransport:
         """Return the way to its alerts."""
+
+    @property
+    def models(self) -> ModelTransport:
+        """Return the way to its models."""
 
     def twins(self) -> list[Document]:
         """Return a short document of each twin."""
@@ -126,6 +131,7 @@ class HttpTransport:
         self.data = HttpData(self._connection, cache)
         self.streams, self.triggers = HttpStreams(self._connection), HttpTriggers(self._connection)
         self.functions, self.alerts = HttpFunctions(self._connection), HttpAlerts(self._connection)
+        self.models = HttpModels(self._connection)
 
     def close(self) -> None:
         """Close the connection."""

@@ -23,6 +23,7 @@ from gemel.server._data_routes import data_api
 from gemel.server._faces import Face, Hosting, face_of, installed_faces
 from gemel.server._function_routes import function_api
 from gemel.server._gate import Gate
+from gemel.server._model_routes import model_api
 from gemel.server._problem import plain_problem, problem, problem_response
 from gemel.server._routes import api
 from gemel.server._stream_routes import stream_api
@@ -63,6 +64,7 @@ def create_app(service: Service, pages: Pages | None = None) -> FastAPI:
     app.include_router(stream_api(service))
     app.include_router(function_api(service))
     app.include_router(alert_api(service.alerts))
+    app.include_router(model_api(service.models))
     _add_health(app, service)
     faces = installed_faces()
     authoriser = Authoriser(token)

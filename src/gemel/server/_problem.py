@@ -35,6 +35,7 @@ STATUS = {
     "sandbox.missing": 501,
     "memory.does-not-fit": 422,
     "check.failed": 412,
+    "training.diverged": 422,
     "engine.stopped": 503,
 }
 MEDIA_TYPE = "application/problem+json"

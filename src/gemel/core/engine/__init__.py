@@ -9,6 +9,7 @@ from gemel.core.engine._export import EXPORTS, export
 from gemel.core.engine._freshness import LiveStatus
 from gemel.core.engine._function_service import FunctionService
 from gemel.core.engine._live import LiveParts, LiveTwin
+from gemel.core.engine._model_service import ModelService
 from gemel.core.engine._service import Service
 from gemel.core.engine._stream_service import (
     StreamService,
@@ -28,6 +29,7 @@ __all__ = [
     "LiveParts",
     "LiveStatus",
     "LiveTwin",
+    "ModelService",
     "Service",
     "StoredFile",
     "StreamService",

@@ -27,6 +27,7 @@ from gemel.core.engine._lake_events import LakeEvents
 from gemel.core.engine._live import LiveParts, LiveTwin
 from gemel.core.engine._live_twins import LiveTwins
 from gemel.core.engine._memories import SourceMemory
+from gemel.core.engine._modelling import models_of
 from gemel.core.engine._origin import Origin, loose, twin_folder
 from gemel.core.engine._presence import Presence
 from gemel.core.engine._run_items import RunItems
@@ -70,6 +71,7 @@ class Engine:
         runs: Starting, following and stopping runs.
         log: Events of all twins.
         states: Versions of each twin's state.
+        models: What was learned: versions, and which is in service.
         marks: How far the followers of streams are.
         duties: Which engine does what.
         triggers: What makes graphs run.
@@ -92,14 +94,14 @@ class Engine:
         files = ContentStore(settings.home / "results")
         self.results = ResultStore(store, files, settings.store.inline_limit)
         self._presence = Presence(store, settings.home, parse_duration(settings.runs.lease).total_seconds())
-        workers = settings.runs.workers or max(4, os.cpu_count() or 1)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="gemel-step")
+        pool = ThreadPoolExecutor(settings.runs.workers or max(4, os.cpu_count() or 1), thread_name_prefix="gemel-step")
         journal = Journal(store, self.results)
         workspace = settings.home / "workspace"
-        place = place_of(settings)
+        self.log = SqlEventLog(store)
+        self.models = models_of(store, settings.home, self.log)
+        place = replace(place_of(settings), models=self.models)
         self.services = Services(journal, self.results, pool, {}, place, evaluate, foresee)
         self.runs = Runs(journal, self.services, self._presence, settings.runs.keep_updates)
-        self.log = SqlEventLog(store)
         self.states = StateStore(store)
         self.reports = ReportStore(store)
         self.marks, self.duties = Marks(store), Duties(store, self._presence)

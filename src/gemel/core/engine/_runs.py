@@ -25,6 +25,8 @@ from gemel.core.graph import (
     Run,
     RunControl,
     Services,
+    Surroundings,
+    pinned,
     plan,
     require_valid,
 )
@@ -86,9 +88,11 @@ class Runs:
 
         Raises:
             GraphInvalid: The graph or its arguments are wrong; nothing is recorded.
+            NotFound: A model that it names is not registered.
         """
         origin = Origin.of(source) if isinstance(source, Twin) else source
         require_valid(graph, origin.registry, arguments)
+        graph, arguments = pinned(graph, origin.registry, arguments, self._place(origin))
         signature = digest_json([graph.digest, dict(arguments), origin.content])
         taken = self._take_up(signature) if cause is None else None
         if taken is None:
@@ -193,8 +197,7 @@ class Runs:
         origin, graph, arguments = work
         try:
             planned = plan(graph, origin.registry, arguments)
-            place = replace(self._services.surroundings, registry=origin.registry)
-            services = replace(self._services, surroundings=place)
+            services = replace(self._services, surroundings=self._place(origin))
             Execution(run_id, planned, services, active.control, origin.folder).run()
         except GemelError as error:
             with contextlib.suppress(GemelError):
@@ -206,6 +209,9 @@ class Runs:
             raise
         finally:
             active.end()
+
+    def _place(self, origin: Origin) -> Surroundings:
+        return replace(self._services.surroundings, registry=origin.registry, twin=origin.id or None)
 
     def _forget_old(self) -> None:
         # What was told of long finished runs is in the journal; only the newest are kept for late listeners.

@@ -17,6 +17,7 @@ from gemel.core.engine._documents import live_document, run_document, twin_docum
 from gemel.core.engine._engine import Engine
 from gemel.core.engine._export import export
 from gemel.core.engine._function_service import FunctionService
+from gemel.core.engine._model_service import ModelService
 from gemel.core.engine._stream_service import StreamService, TriggerService
 from gemel.core.graph import Graph, Registry, validate
 from gemel.core.twin import Twin
@@ -36,6 +37,7 @@ class Service:
         triggers: What makes graphs run.
         functions: Processes that are deployed to be called.
         alerts: Alerts of twins, and where they go out.
+        models: What was learned, and what is learning.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -44,6 +46,7 @@ class Service:
         self.streams, self.triggers = StreamService(engine), TriggerService(engine)
         self.functions = FunctionService(engine.functions)
         self.alerts = AlertService(engine, engine.alerting)
+        self.models = ModelService(engine)
 
     def twins(self) -> list[Document]:
         """Return a short document of each twin that can be found; a malformed one carries its problem."""

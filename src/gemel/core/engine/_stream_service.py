@@ -19,7 +19,7 @@ from gemel.core.stream.triggers import CAUSES
 Document = dict[str, Any]
 Documents = list[Document]
 # What the engine itself writes; others send to sources of twins, or to streams of other names.
-_OURS = ("twins/", "functions/", "aviso/", "lake", CAUSES)
+_OURS = ("twins/", "functions/", "models/", "aviso/", "lake", CAUSES)
 _MOST = 10_000
 _PATIENCE_SECONDS = 5.0
 

@@ -17,6 +17,7 @@ import cloudpickle
 from gemel.base.errors import GemelError, ResultCorrupt, StepFailed, StepTimeout
 from gemel.base.ids import canonical_json, digest_bytes, digest_file
 from gemel.core.graph._code import code_digest, environment_digest, environment_of
+from gemel.core.graph._pinning import pinned_model
 from gemel.core.graph._plan import Plan, PlannedStep
 from gemel.core.graph._process import Process
 from gemel.core.graph._progress import Cancelled, StepContext, call_in_worker, current_context, inside
@@ -288,14 +289,14 @@ class Performer:
     def _arguments(self, step: PlannedStep, load: Load) -> dict[str, Any]:
         return {
             parameter.name: adapt(
-                self._argument(step.arguments[parameter.name], load, "file" in parameter.type.kinds),
+                self._argument(step.arguments[parameter.name], load, parameter.type.kinds),
                 parameter.type,
                 f"'{parameter.name}'",
             )
             for parameter in step.process.parameters
         }
 
-    def _argument(self, value: Any, load: Load, file: bool) -> Any:
+    def _argument(self, value: Any, load: Load, kinds: tuple[str, ...] = ()) -> Any:
         if isinstance(value, Mapping):
             if len(value) == 1 and "from_node" in value:
                 return load(value["from_node"])
@@ -303,10 +304,12 @@ class Performer:
                 return self._results.load(self._results.get(value["from_result"]))
             if "process_graph" in value:
                 return value
-            return {name: self._argument(item, load, False) for name, item in value.items()}
+            return {name: self._argument(item, load) for name, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self._argument(item, load, False) for item in value]
-        return locate(value, base=self._base) if file and isinstance(value, str) else value
+            return [self._argument(item, load) for item in value]
+        if isinstance(value, str) and "model" in kinds:
+            return pinned_model(value)
+        return locate(value, base=self._base) if isinstance(value, str) and "file" in kinds else value
 
 
 def _limited(step: PlannedStep, arguments: Mapping[str, Any], context: StepContext) -> Any:
@@ -324,7 +327,7 @@ def _limited(step: PlannedStep, arguments: Mapping[str, Any], context: StepConte
             context.tell(*content)
 
     # A twin's registry stays here: its processes may not be importable there.
-    place = replace(surroundings(), registry=None)
+    place = replace(surroundings(), registry=None, models=None)
     call = functools.partial(call_in_worker, process.function, context.run, step.id, place)
     try:
         return run_isolated(call, arguments, timeout=process.timeout, stopped=context.cancelled.is_set, hear=hear)

@@ -13,7 +13,7 @@ from gemel.base.errors import InvalidInput
 from gemel.core.graph._schema import complaint_about
 
 # Kinds of value on the wire; `any` accepts each of them.
-KINDS = ("any", "field", "dataset", "table", "number", "integer", "text", "boolean", "list", "object", "file")
+KINDS = ("any", "field", "dataset", "table", "number", "integer", "text", "boolean", "list", "object", "file", "model")
 _JSON_TYPE = {
     "number": "number",
     "integer": "integer",
@@ -22,6 +22,7 @@ _JSON_TYPE = {
     "list": "array",
     "object": "object",
     "file": "string",
+    "model": "string",
 }
 _CLASSES = {
     bool: "boolean",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame as Table
     from xarray import DataArray as Field
     from xarray import Dataset as Dataset
+    from xarray import Dataset as Model
 
     Number = float
 else:
@@ -91,6 +93,11 @@ else:
         """Hint for a reference to a file; the process receives a `pathlib.Path`, and the step's key holds its digest."""
 
         kind = "file"
+
+    class Model(_Wire):
+        """Hint for a model: the process receives the dataset that holds it, given as such or as `NAME@champion`."""
+
+        kind = "model"
 
     class Number(_Wire):
         """Hint for a number with a unit: ``Number["K"]``; the process receives a float in that unit."""
@@ -130,6 +137,8 @@ class ValueType:
         if self.is_any or other.is_any:
             return True
         offered = set(other.kinds) | ({"number"} if "integer" in other.kinds else set())
+        # A model is a dataset with a note on it; whether a dataset has that note is seen when it is there.
+        offered |= {"model", "dataset"} if offered & {"model", "dataset"} else set()
         return bool(offered & set(self.kinds))
 
     def complaint(self, value: Any) -> str | None:
@@ -176,7 +185,7 @@ class ValueType:
         elif kind != "any":
             schema = {"type": ["object", "null"] if self.nullable else "object"}
             schema |= {"subtype": "datacube" if kind in ("field", "dataset") else kind}
-        if kind in ("file", "field", "dataset"):
+        if kind in ("file", "field", "dataset", "model"):
             schema.setdefault("subtype", "uri")
             schema["gemel:kind"] = kind
         extras = {
@@ -256,7 +265,7 @@ def _union(members: tuple[Any, ...]) -> ValueType:
 
 
 def _kind_of_class(hint: Any) -> str:
-    if hint in (Field, Dataset, Table, File, Number) and hasattr(hint, "kind"):
+    if hint in (Field, Dataset, Table, File, Model, Number) and hasattr(hint, "kind"):
         return str(hint.kind)
     named = (getattr(hint, "__module__", "").split(".")[0], getattr(hint, "__name__", ""))
     if named in _FOREIGN:
@@ -269,7 +278,7 @@ def _kind_of_class(hint: Any) -> str:
         return "object" if hint.__name__ == "Mapping" else "list"
     raise InvalidInput(
         f"The hint {hint!r} is not a type that travels between processes.",
-        hint="Use Field, Dataset, Table, File, Number, or float, int, str, bool, list, dict.",
+        hint="Use Field, Dataset, Table, File, Model, Number, or float, int, str, bool, list, dict.",
     )
 
 
@@ -282,6 +291,7 @@ def _fits(kind: str, value: Any) -> bool:
         "integer": number and float(value).is_integer() if number else False,
         "text": isinstance(value, str),
         "file": isinstance(value, str),
+        "model": isinstance(value, str),
         "boolean": isinstance(value, bool),
         "list": isinstance(value, list),
         "object": isinstance(value, dict),

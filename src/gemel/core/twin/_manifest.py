@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gemel.base import units
 from gemel.base.clock import parse_duration
 from gemel.base.errors import GemelError, TwinInvalid, did_you_mean
+from gemel.core.learn.models import Description
 from gemel.core.twin._stream_tables import BufferTable, TriggerSpec, WindowTable
 
 MANIFEST = "twin.toml"
@@ -171,11 +172,18 @@ class Manifest(_Table):
     windows: dict[str, WindowTable] = {}
     buffers: dict[str, BufferTable] = {}
     alerts: dict[str, OutletSpec] = {}
+    models: dict[_Identifier, dict[str, Any]] = {}
     parameters: dict[str, ParameterSpec] = {}
     graphs: dict[str, str] = {}
     triggers: tuple[TriggerSpec, ...] = ()
     checks: tuple[CheckSpec, ...] = ()
     views: tuple[ViewSpec, ...] = ()
+
+    @field_validator("models")
+    @classmethod
+    def _described(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        # An instance may say less than the whole, over what its parent says: what is read is what was merged.
+        return {name: Description.read(table).document() for name, table in value.items()}
 
     @property
     def id(self) -> str:

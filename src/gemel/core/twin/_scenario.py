@@ -14,7 +14,7 @@ from gemel.core.twin._package import Twin
 
 
 def resolve(twin: Twin, graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments to run `graph` with: `given` first, then the twin's parameters, settings and datasets.
+    """Return the arguments to run `graph` with: `given` first, then the twin's parameters, models, settings and datasets.
 
     A number is in the unit that `twin.toml` declares; a text may carry another one (``"130 %"``, ``"1.5 K"``). The graph
     gets it in the unit of its own parameter.
@@ -42,13 +42,21 @@ def resolve(twin: Twin, graph: Graph, given: Mapping[str, Any]) -> dict[str, Any
             arguments[name] = _in_unit_of(parameter, specs[name], value)
         elif name in given:
             arguments[name] = _as_wanted(given[name], parameter.type)
-        elif name in twin.manifest.settings:
-            arguments[name] = twin.manifest.settings[name]
-        elif name in twin.manifest.datasets:
-            arguments[name] = twin.manifest.datasets[name]
-        elif not parameter.required:
-            arguments[name] = parameter.default
+        else:
+            arguments |= _bound(twin, parameter)
     return arguments
+
+
+def _bound(twin: Twin, parameter: Parameter) -> dict[str, Any]:
+    """Return what `twin.toml` binds a parameter to, or its default, by its name; nothing where there is neither."""
+    name, manifest = parameter.name, twin.manifest
+    if name in manifest.models:
+        # The model itself where one is taken, else what it is to become.
+        return {name: f"{twin.id}.{name}@champion" if "model" in parameter.type.kinds else manifest.models[name]}
+    for table in (manifest.settings, manifest.datasets):
+        if name in table:
+            return {name: table[name]}
+    return {} if parameter.required else {name: parameter.default}
 
 
 def value_of(name: str, spec: ParameterSpec, given: Any) -> float:

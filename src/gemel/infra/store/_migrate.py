@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from gemel.base.errors import StoreUnavailable
 
-HEAD = "0007"
+HEAD = "0008"
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x67656D656C  # any fixed number: engines that start together agree on it
 

@@ -30,6 +30,7 @@ from gemel.infra.store.schema._lake import (
     watches,
 )
 from gemel.infra.store.schema._metadata import metadata
+from gemel.infra.store.schema._models import model_aliases, model_judgements, model_versions
 from gemel.infra.store.schema._streams import (
     buffer_batches,
     duties,
@@ -58,6 +59,9 @@ __all__ = [
     "lake_events",
     "logs",
     "metadata",
+    "model_aliases",
+    "model_judgements",
+    "model_versions",
     "outputs",
     "replicas",
     "reports",

@@ -1,0 +1,1 @@
+"""Networks of PyTorch, one module a kind; imported when a learner is made, never before."""

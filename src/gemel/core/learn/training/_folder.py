@@ -1,0 +1,150 @@
+"""The folder of a training: its curve, its status, its control file and its TensorBoard events."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gemel.base.errors import Conflict, InvalidInput, did_you_mean
+
+Entry = dict[str, Any]
+_CONTROLS = ("learning_rate", "stop", "cancel")
+_PATIENCE = 1.0  # seconds in which a control file may be half written
+
+
+class Journal:
+    """Writes what a training tells; nothing without a folder."""
+
+    def __init__(self, folder: Path | None, begun: int, curve: list[Entry]) -> None:
+        self._folder = folder
+        self._waiting: list[Entry] = []
+        self._events: Any = None
+        if folder is not None:
+            lines = "".join(json.dumps(entry) + "\n" for entry in curve)
+            replace(folder / "curve.jsonl", lines)
+            self._events = _events(folder / "tensorboard", begun)
+
+    def add(self, entry: Entry) -> None:
+        """Take up an entry of the curve, to be written at the next flush."""
+        if self._folder is not None:
+            self._waiting.append(entry)
+
+    def flush(self) -> None:
+        """Write what waits: every entry to the curve, the last to TensorBoard."""
+        if self._folder is None or not self._waiting:
+            return
+        with (self._folder / "curve.jsonl").open("a") as file:
+            file.write("".join(json.dumps(entry) + "\n" for entry in self._waiting))
+        if self._events is not None:
+            for name, value in self._waiting[-1].items():
+                if isinstance(value, float) and name != "step":
+                    self._events.add_scalar(name, value, self._waiting[-1]["step"])
+        self._waiting.clear()
+
+    def status(self, **told: Any) -> None:
+        """Replace the status."""
+        if self._folder is not None:
+            replace(self._folder / "status.json", json.dumps(told | {"pid": os.getpid()}))
+
+    def close(self) -> None:
+        """Write what waits and let go of the event files."""
+        self.flush()
+        if self._events is not None:
+            self._events.close()
+
+
+def replace(path: Path, text: str) -> None:
+    """Put a text in a file's place in one moment."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def read_curve(folder: Path, until: int) -> list[Entry]:
+    """Return the entries of a curve up to a step, without a last line that was cut off."""
+    try:
+        lines = (folder / "curve.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    found: list[Entry] = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and entry.get("step", until + 1) <= until:
+                found.append(entry)
+    return found
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold a folder for this training alone.
+
+    Raises:
+        Conflict: Another training that runs holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(
+                f"A training is running in {folder}.", hint="Wait for it, or stop it: control.json"
+            ) from error
+        yield
+
+
+def control(folder: Path, **changes: Any) -> None:
+    """Tell a training that runs in a folder what to change: `learning_rate=1e-4`, `stop=True` or `cancel=True`.
+
+    Raises:
+        InvalidInput: There is no such control, or the learning rate is not positive.
+    """
+    _checked(changes)
+    replace(folder / "control.json", json.dumps(changes))
+
+
+def taken_control(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return what `control.json` asks for and take the file away; with why it was refused, where it was."""
+    taken = folder / ".control.taken"
+    if not taken.exists():
+        try:
+            (folder / "control.json").replace(taken)
+        except OSError:
+            return {}, ""
+    try:
+        document = json.loads(taken.read_text())
+        _checked(document)
+    except (ValueError, AttributeError) as error:
+        # Whoever writes the file in place may be half way through; the name that moved away is still theirs.
+        if not isinstance(error, InvalidInput) and time.time() - taken.stat().st_mtime < _PATIENCE:
+            return {}, ""
+        taken.unlink()
+        return {}, f"control.json was refused: {error}"
+    taken.unlink()
+    return dict(document), ""
+
+
+def _checked(document: Mapping[str, Any]) -> None:
+    names = list(document.keys())
+    for name in names:
+        if name not in _CONTROLS:
+            raise InvalidInput(f"A training has no control '{name}'.", hint=did_you_mean(name, _CONTROLS))
+    rate = document.get("learning_rate", 1.0)
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 < rate < math.inf:
+        raise InvalidInput(f"learning_rate = {rate} is not a positive number.")
+
+
+def _events(folder: Path, begun: int) -> Any:
+    try:
+        writer = importlib.import_module("tensorboardX").SummaryWriter
+    except ImportError:
+        return None
+    return writer(str(folder), purge_step=begun, max_queue=1000, flush_secs=5)
