@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -28,6 +29,9 @@ GROUPS = {
     "faces": "standards spoken to others",
     "auth": "ways to tell who is asking",
 }
+
+
+_importing = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ class PluginGroup:
             entry = self._scan().get(name)
             if entry is None:
                 raise not_found(f"{self.kind} plugin", name, self._scan(), command="gemel plugins")
-            self._loaded[name] = _load(entry, self.kind)
+            # Two threads that import modules of one circle see them half made.
+            with _importing:
+                self._loaded[name] = _load(entry, self.kind)
         return self._loaded[name]
 
     def healthy(self) -> Iterator[tuple[str, Any]]:

@@ -60,10 +60,12 @@ class Registry:
 
     def _all(self) -> dict[str, Process]:
         if self._libraries is None:
-            self._libraries = {}
+            # Filled before it is shown: another thread must not find half of it.
+            libraries: dict[str, Process] = {}
             for _, found in plugins("processes").healthy():
                 for item in processes_of(found):
-                    self._libraries.setdefault(item.id, item)
+                    libraries.setdefault(item.id, item)
+            self._libraries = libraries
         return self._libraries
 
 

@@ -114,7 +114,12 @@ def started(folder: Path) -> Iterator[Slurm]:
                 until((folder / "munge.sock").exists)
             stack.enter_context(_process(command, folder, conf))
         until(lambda: _idle(conf))
-        yield running
+        try:
+            yield running
+        finally:
+            running.run("scancel", "--signal=KILL", "--full", f"--user={getpass.getuser()}")
+            running.run("scancel", f"--user={getpass.getuser()}")
+            until(lambda: not running.run("squeue", "-h"))
 
 
 @contextlib.contextmanager

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from gemel.base.errors import InvalidInput
+from gemel.base.errors import Conflict, InvalidInput
 from gemel.base.ids import digest_json
+from gemel.core.graph import progress
 from gemel.core.learn.lifecycle._evaluation import answered, evaluated
 from gemel.core.learn.metrics import measures
-from gemel.core.learn.models import Bundle, Description, Training, kind
+from gemel.core.learn.models import Bundle, Description, Learner, Training, kind
 from gemel.core.learn.monitoring import reference_of
-from gemel.core.learn.samples import Samples, SplitRule, split
+from gemel.core.learn.samples import Samples, Split, SplitRule, split
 from gemel.core.learn.uncertainty import learn
 
+_PATIENCE_SECONDS = 0.5
 _PACKAGES = {"torch": ("torch", "numpy"), "sklearn": ("scikit-learn", "numpy"), "keras": ("keras", "torch", "numpy")}
 
 
@@ -68,7 +71,7 @@ def trained(
         None if start is None else start.arrays,
         measures(description.metrics),
     )
-    learner, told = learn(description, parts, training)
+    learner, told = _taught(description, parts, training)
     record: dict[str, Any] = {
         "training": _without_clock(told) | {"id": identity, "seed": seed},
         "data": {"digest": samples.digest, "samples": len(samples), "dropped": samples.dropped},
@@ -82,6 +85,16 @@ def trained(
         record["metrics"] = evaluated(bundle, judged, learner=learner)
     answers = answered(learner, judged) if description.outputs else {}
     return Bundle(description, bundle.arrays, record, bundle.seen, reference_of(judged, answers))
+
+
+def _taught(description: Description, parts: Split, training: Training) -> tuple[Learner, dict[str, Any]]:
+    """Return learner and record; the same training that runs elsewhere is waited for, and its end taken over."""
+    while True:
+        try:
+            return learn(description, parts, training)
+        except Conflict:
+            progress(0.0, "the same training runs already; waiting for it")
+            time.sleep(_PATIENCE_SECONDS)
 
 
 def held_out(data: xr.Dataset, bundle: Bundle) -> Samples:

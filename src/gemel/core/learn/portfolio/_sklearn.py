@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from gemel.base.errors import Conflict, InvalidInput
 from gemel.core.graph import progress
@@ -262,13 +264,15 @@ def _used(train: Samples, description: Description) -> Samples:
 
 
 def _learned(estimator: Any, table: NDArray[Any], values: NDArray[Any], target: Target, classes: int) -> Any:
-    if target.port.dtype != "int64":
+    if target.port.dtype == "int64":
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= classes or low == high:
+            message = f"Port '{target.port.name}' has classes from {low} to {high}; the model has 0 to {classes - 1}."
+            raise InvalidInput(message, hint=f"There must be two or more; set its option classes = {high + 1}.")
+    with warnings.catch_warnings():
+        # That a search ended at a bound or its last iteration is told by the figures of the model.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(table, values)
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= classes or low == high:
-        message = f"Port '{target.port.name}' has classes from {low} to {high}; the model has 0 to {classes - 1}."
-        raise InvalidInput(message, hint=f"There must be two or more; set its option classes = {high + 1}.")
-    return estimator.fit(table, values)
 
 
 def _chances(estimator: Any, table: NDArray[Any], classes: int) -> NDArray[np.float32]:

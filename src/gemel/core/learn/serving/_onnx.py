@@ -127,7 +127,9 @@ def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
         del node.metadata_props[:]
         node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+    # Shapes between nodes are inferred by whoever loads it; as written they keep quantisers from transposing weights.
+    del model.graph.value_info[:]
+    for value in (*model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     for tensor in model.graph.initializer:
         del tensor.metadata_props[:]

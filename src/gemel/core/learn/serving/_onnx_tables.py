@@ -14,6 +14,8 @@ from gemel.base.errors import InvalidInput
 from gemel.base.plugins import require
 from gemel.core.learn.models import Description
 from gemel.core.learn.samples import Port
+from gemel.core.learn.serving._onnx_process import is_process, process_graph
+from gemel.core.learn.serving._onnx_trees import boosted_graph, is_boosted
 
 _OPSET, _OPSET_TREES = 18, 3
 _TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
@@ -44,7 +46,8 @@ def table_graph(learners: Sequence[Any], description: Description) -> onnx.Model
     answers = [_answered(graph, learner, description, f"m{number}") for number, learner in enumerate(learners)]
     outputs = []
     for port in description.outputs:
-        mean = graph.node("Mean", [answer[port.name] for answer in answers])
+        total = graph.node("Sum", [answer[port.name] for answer in answers])
+        mean = graph.node("Mul", [total, graph.constant(np.float64(1.0 / len(answers)))])
         if port.dtype == "int64":
             graph.node("Cast", [mean], f"{port.name}_probability", to=TensorProto.FLOAT)
             graph.node("ArgMax", [mean], port.name, axis=-1, keepdims=0)
@@ -113,6 +116,10 @@ def _answered(graph: _Graph, learner: Any, description: Description, prefix: str
 
 
 def _converted(estimator: Any, width: int) -> onnx.ModelProto:
+    if is_boosted(estimator):
+        return boosted_graph(estimator, width)
+    if is_process(estimator):
+        return process_graph(estimator, width)
     skl2onnx = require("skl2onnx", extra="ml")
     types = require("skl2onnx.common.data_types", extra="ml")
     options = {type(estimator): {"zipmap": False}} if hasattr(estimator, "predict_proba") else None

@@ -13,6 +13,7 @@ from gemel.core.learn.training._launching import Job, job_document
 from gemel.core.learn.training._settings import Settings
 
 _END = "GEMEL_END_OF_JOB"
+# The script itself runs on the first node, so a port that is free there is free where the processes meet.
 _TEXT = """\
 #!/bin/bash
 {directives}
@@ -21,8 +22,9 @@ mkdir -p {folder}
 cat > {folder}/job.json <<'{end}'
 {job}
 {end}
-MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
+FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+MASTER_ADDR=$(scontrol -o show node "$FIRST" | sed 's/.* NodeAddr=\\([^ ]*\\).*/\\1/')
+MASTER_PORT=$({python} -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
 export MASTER_ADDR MASTER_PORT
 srun --kill-on-bad-exit=1 {python} -m gemel.core.learn.training._worker {folder}
 """
