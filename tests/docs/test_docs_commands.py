@@ -42,3 +42,7 @@ def test_the_storyline_of_users_goes_as_told_and_the_figures_come_out_again(read
 
 def test_the_commands_on_the_page_about_streams_run(reader: Reader) -> None:
     assert reader.follow((DOCS / "streams.md").read_text(encoding="utf-8")) >= 6
+
+
+def test_the_commands_on_the_page_about_learning_run(reader: Reader) -> None:
+    assert reader.follow((DOCS / "learning.md").read_text(encoding="utf-8")) >= 11

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import sys
@@ -18,6 +19,7 @@ from gemel.base import errors
 from gemel.base.plugins import plugins
 from gemel.cli._root import exit_code
 from gemel.core.engine import Service, open_engine
+from gemel.core.learn.models import Description
 from gemel.core.stream import Replay
 from gemel.core.twin import _manifest as manifest
 from gemel.server import create_app
@@ -215,3 +217,8 @@ def test_numbers_of_a_shown_line_must_be_near_and_words_equal() -> None:
     assert not matches("river: passed", "river: not passed")
     assert matches("Run … of a: finished", "Run run-01m7z8axm63qa975mygjvparm7 of a: finished")
     assert matches("s1  finished  0.351", "s1  finished  12.2")
+
+
+def test_every_key_of_a_model_in_twin_toml_is_documented() -> None:
+    told = first_column(section("twin-toml.md", "[models.NAME]"))
+    assert sorted(told) == sorted(field.name for field in dataclasses.fields(Description))

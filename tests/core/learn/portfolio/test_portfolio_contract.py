@@ -133,7 +133,13 @@ def test_a_missing_framework_is_named_with_what_installs_it(monkeypatch: pytest.
         ("sklearn", {"x": "1"}, {"y": "1"}, {"options": {"estimator": "LogisticRegression"}}, "classes"),
         ("sklearn", {"x": "1"}, {"y": "1"}, {"options": {"settings": {"alfa": 1}}}, "alfa"),
         ("keras", {"x": "1"}, {"y": "1"}, {"options": {"layers": [{"class": "Lambda"}]}}, "Lambda"),
-        ("keras", {"x": "1"}, {"y": "1"}, {"options": {"layers": [{"class": "Dense", "unitz": 3}]}}, "unitz"),
+        (
+            "keras",
+            {"x": "1"},
+            {"y": "1"},
+            {"options": {"layers": [{"class": "Dense", "units": 3, "unitz": 3}]}},
+            "unitz",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(

@@ -22,7 +22,14 @@ from gemel.core.graph._progress import Cancelled, StepContext, inside
 from gemel.core.learn.training import Job, Outcome, Settings, fit, launch, scaling, slurm_script
 
 SETTINGS = Settings(
-    steps=60, batch=16, evaluate=10, checkpoint=20, precision="float64", learning_rate=0.01, threads=1, schedule="cosine"
+    steps=60,
+    batch=16,
+    evaluate=10,
+    checkpoint=20,
+    precision="float64",
+    learning_rate=0.01,
+    threads=1,
+    schedule="cosine",
 )
 
 
@@ -114,7 +121,12 @@ def test_an_objective_that_cannot_travel_is_refused() -> None:
 def test_the_script_of_a_slurm_job_is_one_that_bash_reads(tmp_path: Path) -> None:
     folder = tmp_path / "my run's"
     script = slurm_script(
-        Job("training_stage:work", {"wait": "$HOME `id`"}), SETTINGS, folder, nodes=2, tasks=4, options={"time": "01:00:00"}
+        Job("training_stage:work", {"wait": "$HOME `id`"}),
+        SETTINGS,
+        folder,
+        nodes=2,
+        tasks=4,
+        options={"time": "01:00:00"},
     )
     (tmp_path / "job.sh").write_text(script.partition("FIRST=")[0])
     subprocess.run(["bash", str(tmp_path / "job.sh")], check=True)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import scoringrules
 from numpy.typing import NDArray
 from scipy.stats import beta, chisquare
 
@@ -165,6 +164,9 @@ def crps_quantiles(quantiles: Array, levels: Sequence[float], truth: Array) -> f
 
 def crps_draws(draws: Array, truth: Array) -> float:
     """Return the mean continuous ranked probability score of draws (draw, sample, *shape), without the bias of few draws."""
+    # Imported late: it brings compilers along, which nothing else here needs.
+    import scoringrules
+
     return float(np.mean(scoringrules.crps_ensemble(truth, draws, m_axis=0, estimator="fair")))
 
 

@@ -53,7 +53,10 @@ class ReverseKL:
         self._flow, self._spec = flow, spec
 
     def loss(self, batch: Mapping[str, Tensor], step: Step) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of one share of a step's samples; `spread` is the deviation of ln q + S, 0 for a perfect flow."""
+        """Return the loss of one share of a step's samples, and `spread`, the deviation of ln q + S.
+
+        The spread of a perfect flow is 0; of a conditional one it is left out, for ln Z varies with the coupling.
+        """
         count, generator = max(1, self._spec.batch // step.share[1]), step.generator
         coupling = self._couplings(count, generator)
         if self._spec.gradient == "path":
@@ -62,6 +65,8 @@ class ReverseKL:
             field, log_q = self._flow.sample(count, generator, coupling)
             value = log_q + action(self._spec, field, coupling)
             loss = value.mean()
+        if coupling is not None:
+            return loss, {}
         return loss, {"spread": value.detach().std(correction=0)}
 
     def _couplings(self, count: int, generator: torch.Generator) -> Tensor | None:

@@ -30,6 +30,7 @@ class GanSettings:
         learning_rate: Of Adam, for generator and critic; ten times that for the latent density.
         penalty: Weight of the critic's squared gradient at real fields (R1: Mescheder et al. 2018, arXiv:1801.04406).
         average: Decay of the moving average of the generator's weights that is kept.
+        share: Of proposals that come from a Gaussian with the covariance of the configurations.
         seed: Of weights and batches.
     """
 
@@ -40,8 +41,9 @@ class GanSettings:
     encoder_steps: int = 1500
     batch: int = 256
     learning_rate: float = 5e-4
-    penalty: float = 1.0
+    penalty: float = 0.3
     average: float = 0.995
+    share: float = 0.25
     seed: int = 0
 
 
@@ -59,7 +61,7 @@ class _Odd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.tanh(self.second(torch.tanh(self.first(x))))
-        return functional.linear(x, self.linear) + cast("Tensor", self.last(hidden))
+        return x @ self.linear.T + cast("Tensor", self.last(hidden))
 
     def arrays(self, prefix: str) -> dict[str, Array]:
         named = {
@@ -103,14 +105,24 @@ class _Latent(nn.Module):
 
 
 class _Critic(nn.Module):
-    def __init__(self, sites: int, hidden: int) -> None:
+    """Sees fields in units of their deviation, with squares and products of neighbours: what the action is made of."""
+
+    def __init__(self, shape: tuple[int, int], deviation: float, hidden: int) -> None:
         super().__init__()
+        self.shape, self.deviation = shape, deviation
         self.net = nn.Sequential(
-            nn.Linear(2 * sites, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1)
+            nn.Linear(4 * shape[0] * shape[1], hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast("Tensor", self.net(torch.cat([x, x**2], dim=1)))
+        field = x.view(-1, *self.shape) / self.deviation
+        square = field**2 - 1.0
+        parts = [field, square, field * field.roll(1, 1), field * field.roll(1, 2)]
+        return cast("Tensor", self.net(torch.cat([part.flatten(1) for part in parts], dim=1)))
 
 
 def train_gan(fields: Array, settings: GanSettings | None = None) -> GanProposal:
@@ -136,23 +148,24 @@ def train_gan(fields: Array, settings: GanSettings | None = None) -> GanProposal
     data = torch.as_tensor(given.reshape(len(given), -1), dtype=torch.float32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(chosen.seed)
-        generator = _adversarial(data, chosen)
+        generator = _adversarial(data, given.shape[1:], chosen)
         latent = _fitted(generator, chosen)
     arrays = {**generator.map.arrays("g"), **latent.map.arrays("r")}
+    arrays["covariance"] = (data.T @ data / len(data)).double().numpy()
     arrays["log_noise"] = np.asarray(generator.log_noise.item())
     arrays["r_root"] = latent.root.detach().double().numpy()
     record: dict[str, Any] = {"settings": asdict(chosen), "configurations": len(given), "torch": torch.__version__}
     record |= {"cpu_seconds": round(time.process_time() - begun, 2), "threads": torch.get_num_threads()}
-    return GanProposal((given.shape[1], given.shape[2]), arrays, record)
+    return GanProposal((given.shape[1], given.shape[2]), arrays, chosen.share, record)
 
 
-def _adversarial(data: Tensor, settings: GanSettings) -> _Generator:
+def _adversarial(data: Tensor, shape: tuple[int, int], settings: GanSettings) -> _Generator:
     covariance = data.T @ data / len(data)
     generator, kept = _Generator(covariance, settings), _Generator(covariance, settings)
     kept.load_state_dict(generator.state_dict())
-    critic = _Critic(data.shape[1], settings.critic)
-    rates = {"lr": settings.learning_rate, "betas": (0.0, 0.99)}
-    play, judge = torch.optim.Adam(generator.parameters(), **rates), torch.optim.Adam(critic.parameters(), **rates)
+    critic = _Critic(shape, float(data.std()), settings.critic)
+    play = torch.optim.Adam(generator.parameters(), betas=(0.0, 0.99))
+    judge = torch.optim.Adam(critic.parameters(), betas=(0.0, 0.99))
     for n in range(settings.steps):
         for optimiser in (play, judge):
             optimiser.param_groups[0]["lr"] = settings.learning_rate * 0.5 * (1.0 + np.cos(np.pi * n / settings.steps))

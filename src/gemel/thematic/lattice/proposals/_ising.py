@@ -57,7 +57,7 @@ class Ising:
     def spins(self) -> Array:
         """Return the spins of every state (state, spin)."""
         count = len(self.fields)
-        return 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
+        return np.asarray(1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1))
 
     @property
     def energies(self) -> Array:
