@@ -39,10 +39,10 @@ SETTINGS = {"batch": 256, "schedule": "cosine", "evaluate": 500, "learning_rate"
 @pytest.mark.parametrize(
     ("kind", "options", "training", "bar"),
     [
-        ("flow", {"transforms": 2, "hidden": [48, 48]}, {"steps": 500}, 0.02),
-        ("diffusion", {"hidden": [96, 96], "steps": 18}, {"steps": 1200}, 0.02),
-        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 1500, "optimiser": "adam", "learning_rate": 0.001}, 0.03),
-        ("vae", {"latent": 2, "hidden": [48, 48]}, {"steps": 1000}, 0.05),
+        ("flow", {"transforms": 2, "hidden": [48, 48]}, {"steps": 500}, 0.3),
+        ("diffusion", {"hidden": [96, 96], "steps": 18}, {"steps": 1200}, 0.3),
+        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 2500, "batch": 128, "learning_rate": 0.0005}, 0.6),
+        ("vae", {"latent": 2, "hidden": [48, 48]}, {"steps": 1000}, 0.6),
     ],
 )
 def test_draws_have_mean_covariance_and_modes_of_a_mixture(
@@ -57,8 +57,10 @@ def test_draws_have_mean_covariance_and_modes_of_a_mixture(
     assert np.abs(found.mean(axis=0) - truth.mean(axis=0)).max() < 0.2 * spread.max()
     assert np.abs(np.cov(found.T) - np.cov(truth.T)).max() < 0.25 * spread.max() ** 2
     assert 0.55 < (found[:, 0] > 10.0).mean() < 0.85
-    # Scaled: two halves of the truth differ by about 0.002, the mixture from a normal distribution by 0.07.
-    assert energy_distance((found[:1000] - truth.mean(0)) / spread, (truth[:1000] - truth.mean(0)) / spread) < bar
+    # The distance from the truth, over that of a normal distribution with the mean and covariance of the truth.
+    rough = np.random.default_rng(5).multivariate_normal(truth.mean(axis=0), np.cov(truth.T), 1000)
+    far, near = (energy_distance(values[:1000] / spread, truth[:1000] / spread) for values in (rough, found))
+    assert near < bar * far
 
 
 @pytest.mark.slow
@@ -87,8 +89,8 @@ def test_the_density_of_a_flow_is_the_normal_one_and_integrates_to_one() -> None
     [
         ("flow", {"transforms": 2, "hidden": [32, 32], "coupling": True}, {"steps": 500}),
         ("diffusion", {"hidden": [64, 64], "steps": 14}, {"steps": 900}),
-        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 1200, "optimiser": "adam", "learning_rate": 0.001}),
-        ("vae", {"latent": 2, "hidden": [32, 32]}, {"steps": 700}),
+        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 2500, "batch": 128, "learning_rate": 0.0005}),
+        ("vae", {"latent": 2, "hidden": [48, 48]}, {"steps": 2000, "batch": 128, "learning_rate": 0.005}),
     ],
 )
 def test_draws_follow_what_is_given(kind: str, options: dict[str, object], training: dict[str, object]) -> None:

@@ -46,6 +46,7 @@ def _train(
 
 def test_after_a_kill_it_comes_to_the_same_bits(tmp_path: Path, zygote: Zygote) -> None:
     options = {"dropout": 0.3, "noise": 0.1}
+    whole = _train(zygote, tmp_path / "whole", **options)
     for at in (21, 75, 119):
         folder, gate = tmp_path / f"cut{at}", tmp_path / f"gate{at}"
         waiting = options | {"wait": str(gate), "at": at}
@@ -53,7 +54,6 @@ def test_after_a_kill_it_comes_to_the_same_bits(tmp_path: Path, zygote: Zygote) 
         assert _blocked(gate) == killed
         assert zygote.kill(killed) == -signal.SIGKILL
         again = _train(zygote, folder, **options)
-        whole = _train(zygote, tmp_path / "whole" / str(at), **options)
         assert again["resumed"] in (20, 40, 60, 80, 100)
         assert (again["curve"], again["weights"]) == (whole["curve"], whole["weights"])
 

@@ -207,10 +207,10 @@ def test_a_score_that_is_no_number_is_never_the_best() -> None:
         Regression(module),
         SampleBatches(samples(), settings),
         settings,
-        evaluate=lambda: _scripted(module, [3.0, math.nan, 2.0, math.nan], watched),
+        evaluate=lambda: _scripted(module, [math.nan, 3.0, math.nan, 2.0], watched),
     )
     assert outcome.best["score"] == 2.0
-    assert [entry["validation/score"] for entry in outcome.curve] == [3.0, None, 2.0, None]
+    assert [entry["validation/score"] for entry in outcome.curve] == [None, 3.0, None, 2.0]
 
 
 def test_watching_what_is_not_measured_is_refused() -> None:
@@ -219,6 +219,14 @@ def test_watching_what_is_not_measured_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no 'scor'") as caught:
         fit(Regression(module), SampleBatches(samples(), settings), settings, evaluate=lambda: {"score": 1.0})
     assert "score" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("watch", ["r2", "-rmse", "accuracy", "-mae/flow"])
+def test_watching_a_metric_the_wrong_way_round_is_refused(watch: str) -> None:
+    module = network()
+    settings = Settings(steps=10, batch=16, watch=watch)
+    with pytest.raises(InvalidInput, match="keep the worst weights"):
+        fit(Regression(module), SampleBatches(samples(), settings), settings, evaluate=lambda: {"r2": 1.0})
 
 
 def test_noise_is_a_function_of_seed_and_step_alone() -> None:

@@ -258,28 +258,35 @@ def test_a_running_training_takes_another_learning_rate_and_stops(tmp_path: Path
     assert not (tmp_path / "control.json").exists()
 
 
-def test_a_changed_learning_rate_steers_the_steps_that_follow(tmp_path: Path) -> None:
-    # A rate of 1e-300 moves nothing in float32: the weights stay as they are from then on.
-    settings = dataclasses.replace(SETTINGS, steps=400, evaluate=1)
-    kept: list[str] = []
-
-    def remember() -> None:
-        kept.append(weights_of(parts))
-
-    def write() -> None:
-        control(tmp_path, learning_rate=1e-300)
-
+def test_a_changed_learning_rate_steers_the_steps_that_follow_and_outlives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_fit, "_LOOK", 0.0)  # it looks before every step
+    settings = dataclasses.replace(SETTINGS, evaluate=1, checkpoint=1000, schedule="linear")
     parts = work(settings)
     assert isinstance(parts.objective, Regression)
-    parts.objective.at |= {10: write, 11: lambda: _until_taken(tmp_path)}
-    outcome = fit(parts.objective, parts.batches, settings, folder=tmp_path)
+    parts.objective.at |= {10: lambda: control(tmp_path, learning_rate=0.5), 30: power_cut}
+    with pytest.raises(RuntimeError, match="no power"):
+        fit(parts.objective, parts.batches, settings, folder=tmp_path, evaluate=parts.evaluate)
+    outcome, _ = train(tmp_path, settings)
+    assert outcome.resumed_from == 11
     rates = [entry["learning_rate"] for entry in outcome.curve]
-    assert (rates[5], rates[-1]) == (1e-3, 1e-300)
+    # Entry n is of step n, counted from 1; it was written while step 11 went on.
+    wanted = [(1e-3 if step < 11 else 0.5) * (1 - step / 60) for step in range(60)]
+    assert rates == pytest.approx(wanted, rel=1e-12)
+    assert outcome.curve[11]["notes"] == ["step 11: learning_rate 0.001 -> 0.5"]
 
 
-def _until_taken(folder: Path) -> None:
-    # The look comes at the first step that begins 0.05 s after the one before; this step takes that long.
-    threading.Event().wait(0.06)
+def test_a_stop_right_after_an_evaluation_is_told_in_its_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_fit, "_LOOK", 0.0)
+    parts = work(SETTINGS)
+    assert isinstance(parts.objective, Regression)
+    parts.objective.at[19] = lambda: control(tmp_path, stop=True)
+    outcome = fit(parts.objective, parts.batches, SETTINGS, folder=tmp_path)
+    assert [entry.get("notes") for entry in outcome.curve] == [None, ["step 20: stopped"]]
+    assert lines(tmp_path) == list(outcome.curve)
+    again = train_without_evaluation(tmp_path)
+    assert (again.resumed_from, again.steps, again.reason) == (20, 60, "finished")
 
 
 def test_a_running_training_is_cancelled_and_goes_on_later(tmp_path: Path) -> None:

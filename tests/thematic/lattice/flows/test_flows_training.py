@@ -20,8 +20,10 @@ from gemel.thematic.lattice import flows
 
 torch.set_num_threads(1)
 
-PHI4 = flows.FlowSpec("phi4", 4, mass_squared=-4.0, coupling=8.0, layers=2, hidden=8, steps=40, batch=64)
-U1 = flows.FlowSpec("u1", 4, beta=2.0, layers=8, hidden=8, steps=30, batch=64)
+PHI4 = flows.FlowSpec(
+    "phi4", 4, mass_squared=-4.0, coupling=8.0, layers=2, hidden=8, steps=100, batch=64, learning_rate=5e-3
+)
+U1 = flows.FlowSpec("u1", 4, beta=2.0, layers=4, hidden=8, steps=30, batch=64)
 
 
 @pytest.mark.parametrize("spec", [PHI4, U1])
@@ -35,17 +37,17 @@ def test_action_of_tensors_is_that_of_the_theory(spec):
 
 @pytest.mark.parametrize("spec", [PHI4, U1])
 def test_both_gradients_are_of_the_same_loss(spec):
-    """The two estimators have one mean: over 40 batches of 500 their difference is noise, and their values are equal."""
+    """The two estimators have one mean: over 24 batches of 200 their difference is noise, and their values are equal."""
     sums = {}
     for kind in flows._spec.GRADIENTS:
-        chosen = dataclasses.replace(spec, gradient=kind, batch=500)
+        chosen = dataclasses.replace(spec, gradient=kind, batch=200)
         flow = flows.build(chosen).double()
         with torch.no_grad():
             for parameter in flow.parameters():
                 parameter += 0.02  # not the identity, where some derivatives vanish
         objective, step = flows.ReverseKL(flow, chosen), Step(1, torch.device("cpu"))
         gradients, values = [], []
-        for number in range(40):
+        for number in range(24):
             step.number = number
             flow.zero_grad()
             loss, parts = objective.loss({}, step)
@@ -56,7 +58,7 @@ def test_both_gradients_are_of_the_same_loss(spec):
         sums[kind] = np.array(gradients), np.array(values)
     (path, one), (plain, two) = sums["path"], sums["reparametrised"]
     assert one == pytest.approx(two, abs=1e-8)
-    error = np.sqrt((path.var(0, ddof=1) + plain.var(0, ddof=1)) / 40)
+    error = np.sqrt((path.var(0, ddof=1) + plain.var(0, ddof=1)) / 24)
     moving = error > 1e-10
     # Hundreds of weights, the largest of as many normal numbers: below 5 sigma.
     assert np.max(np.abs(path.mean(0) - plain.mean(0))[moving] / error[moving]) < 5.0
@@ -90,12 +92,12 @@ def test_training_improves_and_is_a_function_of_its_seed(tmp_path):
     begin = flows.evaluate(flows.build(PHI4).double(), PHI4.target(), 4000)
     one, two = flows.train(PHI4), flows.train(PHI4)
     after = flows.evaluate(one.flow, PHI4.target(), 4000)
-    # Untrained 0.00 to 0.01, trained for 40 steps 0.6 to 0.9.
-    assert after.effective > 0.3 > 10 * begin.effective
+    # Untrained 0.24 (a free field), trained with two seeds 0.96.
+    assert begin.effective < 0.4 < 0.8 < after.effective
     assert all(torch.equal(a, b) for a, b in zip(one.flow.parameters(), two.flow.parameters(), strict=True))
-    other = flows.train(dataclasses.replace(PHI4, seed=1))
+    other = flows.train(dataclasses.replace(PHI4, seed=1, steps=2))
     assert not torch.equal(next(one.flow.parameters()), next(other.flow.parameters()))
-    assert one.record["steps"] == 40
+    assert one.record["steps"] == 100
     assert one.record["cpu_seconds"] > 0.0
 
 
@@ -199,9 +201,12 @@ def test_specifications_come_from_files(tmp_path):
         if name.endswith("yaml"):
             pytest.importorskip("ruamel.yaml")
         assert flows.read_spec(tmp_path / name) == flows.FlowSpec("u1", 8, beta=2.0)
-    (tmp_path / "bad.json").write_text("[1]")
-    with pytest.raises(InvalidInput):
-        flows.read_spec(tmp_path / "bad.json")
+    for name, text in {"bad.json": "[1]", "worse.json": "{", "bad.toml": "= 3", "bad.yaml": "a: [1"}.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InvalidInput):
+            flows.read_spec(tmp_path / name)
+    with pytest.raises(NotFound):
+        flows.read_spec(tmp_path / "none.json")
 
 
 @pytest.mark.slow

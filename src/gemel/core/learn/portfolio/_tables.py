@@ -29,9 +29,7 @@ Outputs of int64 are classes. With `method = "quantile"` trees for every level, 
         "leaves": whole(31, "most leaves of a tree", 2),
         "least": whole(20, "least samples of a leaf"),
         "regularisation": number(0.0, "penalty on squared leaf values"),
-        "loss": choice(
-            "squared_error", "of outputs that are numbers", ("squared_error", "absolute_error", "poisson", "gamma")
-        ),
+        "loss": choice("squared_error", "of outputs that are numbers", ("squared_error", "absolute_error")),
         "classes": CLASSES,
     },
     packages=_NEEDS,

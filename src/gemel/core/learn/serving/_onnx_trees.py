@@ -36,7 +36,7 @@ def boosted_graph(estimator: Any, width: int) -> onnx.ModelProto:
         helper.make_node(
             "TreeEnsembleRegressor",
             ["table"],
-            ["raw"],
+            ["sums"],
             domain="ai.onnx.ml",
             n_targets=targets,
             post_transform="NONE",
@@ -46,6 +46,8 @@ def boosted_graph(estimator: Any, width: int) -> onnx.ModelProto:
             **modes,
         )
     ]
+    # Trees are walked in float64, but their operator gives float32.
+    nodes.append(helper.make_node("Cast", ["sums"], ["raw"], to=TensorProto.DOUBLE))
     ends, outputs = _ends(estimator, targets)
     table = helper.make_tensor_value_info("table", TensorProto.DOUBLE, [None, width])
     graph = helper.make_graph([*nodes, *ends], "trees", [table], outputs)
@@ -78,9 +80,8 @@ def _tree(number: int, nodes: NDArray[Any], target: int) -> Mapping[str, NDArray
 def _ends(estimator: Any, targets: int) -> tuple[list[Any], list[Any]]:
     """Return the nodes from raw sums to answers, and what the graph gives."""
     if not hasattr(estimator, "classes_"):
-        operator = "Exp" if estimator.loss in ("poisson", "gamma") else "Identity"
         answer = helper.make_tensor_value_info("answer", TensorProto.DOUBLE, [None, 1])
-        return [helper.make_node(operator, ["raw"], ["answer"])], [answer]
+        return [helper.make_node("Identity", ["raw"], ["answer"])], [answer]
     if targets > 1:
         nodes = [helper.make_node("Softmax", ["raw"], ["chances"], axis=-1)]
     else:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,18 @@ def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """
     content = _sealed(state)
     fresh = folder / "checkpoint.new.pt"
-    try:
-        with fresh.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with space(folder):
+        try:
+            with fresh.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
         with contextlib.suppress(FileNotFoundError):
             (folder / NEWEST).replace(folder / BEFORE)
         fresh.replace(folder / NEWEST)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise _explained(error, folder, len(content)) from error
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, str]:
@@ -96,8 +97,19 @@ def _opened(content: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _explained(error: OSError, folder: Path, size: int) -> StoreUnavailable:
-    if error.errno in _FULL:
-        message = f"No space for a checkpoint of {size:,} bytes in {folder}; the last one is untouched."
-        return StoreFull(message, hint="Free space and start the same training again: it goes on.", folder=str(folder))
-    return StoreUnavailable(f"The checkpoint in {folder} cannot be written: {error}.", folder=str(folder))
+@contextlib.contextmanager
+def space(folder: Path) -> Iterator[None]:
+    """Turn what the disk says while a training writes to its folder into an error that says what to do.
+
+    Raises:
+        StoreFull: No space is left.
+        StoreUnavailable: The folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = f"No space for the training in {folder}; its last checkpoint is untouched."
+            hint = "Free space and start the same training again: it goes on."
+            raise StoreFull(message, hint=hint, folder=str(folder)) from error
+        raise StoreUnavailable(f"The training cannot write to {folder}: {error}.", folder=str(folder)) from error

@@ -15,7 +15,8 @@ import torch
 from gemel.base.errors import Diverged, InvalidInput, did_you_mean
 from gemel.core.graph import progress
 from gemel.core.graph._progress import Cancelled
-from gemel.core.learn.training._checkpoints import NEWEST, read_checkpoint, write_checkpoint
+from gemel.core.learn.metrics import metrics
+from gemel.core.learn.training._checkpoints import NEWEST, read_checkpoint, space, write_checkpoint
 from gemel.core.learn.training._folder import Entry, Journal, only_one, read_curve, taken_control
 from gemel.core.learn.training._gradients import Gradients
 from gemel.core.learn.training._objective import Batches, Evaluate, Objective, Work, local_rank
@@ -24,7 +25,7 @@ from gemel.core.learn.training._settings import Settings
 from gemel.core.learn.training._team import Team
 
 _RESERVED = ("step", "learning_rate", "notes")
-_LOOK = 0.05  # seconds between looks at the control file
+_LOOK = 0.1  # seconds between looks at the control file
 _TELL = 0.5  # seconds between reports
 _LOOK_STEPS = 10  # steps between looks of several processes, which must look at the same one
 _CHECK_STEPS = 50  # steps between looks at a loss that lies on a GPU
@@ -63,9 +64,9 @@ def fit(
         StoreFull: No space for a checkpoint; the one before is as it was.
         StepFailed: One of several processes died.
     """
-    settings.check()
-    work = Work(objective, batches, evaluate)
-    team = Team()
+    work, team = Work(objective, batches, evaluate), Team()
+    replace(settings, processes=max(settings.processes, team.size)).check()
+    _refuse_wrong_way(settings.watch)
     if settings.processes > 1 and team.size == 1:
         # Launching stands on this module, which its processes run.
         from gemel.core.learn.training._launching import fit_together
@@ -83,6 +84,7 @@ class _Trainer:
 
     def __init__(self, work: Work, settings: Settings, seed: int, folder: Path | None, team: Team) -> None:
         self._work, self._settings, self._seed, self._team = work, settings, seed, team
+        self._spelled = settings.document()
         self._folder = folder
         self._books = folder if team.rank == 0 else None  # what is written is written by the first process
         self._gradients = Gradients(work, settings, seed, team)
@@ -105,7 +107,8 @@ class _Trainer:
         """Return how it went."""
         self._begun, self._first = time.monotonic(), self._done
         self._next_look = self._next_tell = self._begun
-        self._journal = Journal(self._books, self._done, self._curve)
+        with space(self._folder or Path()):
+            self._journal = Journal(self._books, self._done, self._curve)
         try:
             self._train()
             self._finish()
@@ -156,6 +159,11 @@ class _Trainer:
             self._reason = "early" if self._exhausted() else "finished"
         if self._count:
             self._evaluate()
+        elif self._notes and self._curve:
+            last = self._curve[-1]
+            self._curve[-1] = last | {"notes": [*last.get("notes", []), *self._notes]}
+            self._notes = []
+            self._journal.rewrite(self._curve)
         if self._done > self._first or self._resumed is None:
             self._save()
         if self._best is not None:
@@ -169,7 +177,8 @@ class _Trainer:
 
     def _evaluate(self) -> None:
         means = self._means()
-        entry: Entry = {"step": self._done, **means, "learning_rate": self._gradients.now}
+        losses = {name: told(value) for name, value in means.items()}
+        entry: Entry = {"step": self._done, **losses, "learning_rate": self._gradients.now}
         if self._work.evaluate is not None:
             measures = self._team.heard(self._measured() if self._team.rank == 0 else None)
             entry |= {f"validation/{name}": told(value) for name, value in measures.items()}
@@ -207,7 +216,7 @@ class _Trainer:
             hint = did_you_mean(name, measures) or f"It gives {', '.join(measures)}."
             raise InvalidInput(f"The evaluation gives no '{name}', which watch = '{watched}' names.", hint=hint)
         score = -measures[name] if watched.startswith("-") else measures[name]
-        if self._best is None or score < self._best["score"]:
+        if score < (math.inf if self._best is None else self._best["score"]):
             weights = {key: value.detach().clone() for key, value in self._module.state_dict().items()}
             self._best = {"score": score, "step": self._done, "measures": dict(measures), "module": weights}
             self._stale = 0
@@ -242,14 +251,16 @@ class _Trainer:
             self._tell("running")
 
     def _tell(self, state: str, **more: Any) -> None:
-        self._journal.flush()
         steps, passed = self._settings.steps, time.monotonic() - self._begun
         rate = (self._done - self._first) / passed if passed > 0 else 0.0
         left = (steps - self._done) / rate if rate > 0 else None
         losses = {name: value for name, value in (self._curve or [{}])[-1].items() if isinstance(value, float)}
         facts = {"state": state, "step": self._done, "steps": steps, "rate": rate, "eta": left, "losses": losses}
         data = getattr(self._work.batches, "told", {})
-        self._journal.status(**facts, data=data, settings=self._settings.document(), **more)
+        # Nobody needs to read along: a disk that is full is told by the next checkpoint.
+        with contextlib.suppress(OSError):
+            self._journal.flush()
+            self._journal.status(**facts, data=data, settings=self._spelled, **more)
         if state == "running":
             loss = f", loss {losses['loss']:.4g}" if "loss" in losses else ""
             try:
@@ -263,9 +274,7 @@ class _Trainer:
         raise error
 
     def _close(self, state: str, **more: Any) -> None:
-        # A full disk must not hide why the training ended.
-        with contextlib.suppress(OSError):
-            self._tell(state, **more)
+        self._tell(state, **more)
         with contextlib.suppress(OSError):
             self._journal.close()
 
@@ -283,7 +292,7 @@ class _Trainer:
         if self._team.rank == 0 and not _finite(self._module):
             raise self._diverged(self._done - 1)
         if self._books is not None:
-            with contextlib.suppress(OSError):  # where there is no space, the checkpoint says so with its name
+            with space(self._books):
                 self._journal.flush()
             write_checkpoint(self._books, self._state(begun))
         self._written = time.monotonic()
@@ -292,7 +301,7 @@ class _Trainer:
     def _state(self, now: float) -> dict[str, Any]:
         return {
             "gemel": 1,
-            "settings": self._settings.document(),
+            "settings": self._spelled,
             "seed": self._seed,
             "data": dict(getattr(self._work.batches, "told", {})),
             "step": self._done,
@@ -322,6 +331,16 @@ class _Trainer:
         self._notes = list(state["notes"]) + ([f"step {self._done}: {note}"] if note else [])
         assert self._folder is not None
         self._curve = read_curve(self._folder, self._done)
+
+
+def _refuse_wrong_way(watched: str) -> None:
+    name = watched.removeprefix("-").partition("/")[0]
+    better = metrics()[name].better if name in metrics() else None
+    if better == ("less" if watched.startswith("-") else "more"):
+        right = watched.removeprefix("-") if better == "less" else f"-{watched}"
+        raise InvalidInput(
+            f"Of '{name}', {better} is better: watch = '{watched}' would keep the worst weights.", hint=right
+        )
 
 
 def _finite(module: torch.nn.Module) -> bool:

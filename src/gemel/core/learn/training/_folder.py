@@ -27,10 +27,15 @@ class Journal:
         self._folder = folder
         self._waiting: list[Entry] = []
         self._events: Any = None
+        self.rewrite(curve)
         if folder is not None:
-            lines = "".join(json.dumps(entry) + "\n" for entry in curve)
-            replace(folder / "curve.jsonl", lines)
             self._events = _events(folder / "tensorboard", begun)
+
+    def rewrite(self, curve: list[Entry]) -> None:
+        """Replace the curve."""
+        if self._folder is not None:
+            replace(self._folder / "curve.jsonl", _lines(curve))
+            self._waiting.clear()
 
     def add(self, entry: Entry) -> None:
         """Take up an entry of the curve, to be written at the next flush."""
@@ -41,11 +46,18 @@ class Journal:
         """Write what waits: every entry to the curve, the last to TensorBoard."""
         if self._folder is None or not self._waiting:
             return
-        with (self._folder / "curve.jsonl").open("a") as file:
-            file.write("".join(json.dumps(entry) + "\n" for entry in self._waiting))
+        path = self._folder / "curve.jsonl"
+        size = path.stat().st_size
+        try:
+            with path.open("a") as file:
+                file.write(_lines(self._waiting))
+        except OSError:
+            # Half a line would spoil the one that is written after it.
+            os.truncate(path, size)
+            raise
         if self._events is not None:
             for name, value in self._waiting[-1].items():
-                if isinstance(value, float) and name != "step":
+                if isinstance(value, float):
                     self._events.add_scalar(name, value, self._waiting[-1]["step"])
         self._waiting.clear()
 
@@ -59,6 +71,10 @@ class Journal:
         self.flush()
         if self._events is not None:
             self._events.close()
+
+
+def _lines(curve: list[Entry]) -> str:
+    return "".join(json.dumps(entry) + "\n" for entry in curve)
 
 
 def replace(path: Path, text: str) -> None:

@@ -71,23 +71,30 @@ class Gradients:
 
     def _piece(self, piece: Step, number: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         piece.number = number
-        batch = self._work.batches.at(number, piece.share)
-        with self._alone(piece) if len(self._pieces) > 1 else contextlib.nullcontext():
-            if self._half is None:
-                given = self._loss(batch, piece)
-            else:
-                with torch.autocast(*self._half):
-                    given = self._loss(batch, piece)
-            loss, parts = given if isinstance(given, tuple) else (given, _NOTHING)
-            if loss.ndim:
-                raise InvalidInput(
-                    f"The loss of an objective is one number, and this has the shape {tuple(loss.shape)}."
-                )
-            weighed = loss if len(self._pieces) == 1 else loss / len(self._pieces)
-            (weighed if self._scaler is None else self._scaler.scale(weighed)).backward()
+        if len(self._pieces) == 1:
+            loss, parts = self._lost(piece, number)
+            (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+        else:
+            with self._alone(piece):
+                loss, parts = self._lost(piece, number)
+                weighed = loss / len(self._pieces)
+                (weighed if self._scaler is None else self._scaler.scale(weighed)).backward()
         return loss.detach(), parts
 
+    def _lost(self, piece: Step, number: int) -> tuple[Any, Mapping[str, Tensor]]:
+        batch = self._work.batches.at(number, piece.share)
+        if self._half is None:
+            given = self._loss(batch, piece)
+        else:
+            with torch.autocast(*self._half):
+                given = self._loss(batch, piece)
+        loss, parts = given if isinstance(given, tuple) else (given, _NOTHING)
+        if loss.ndim:
+            raise InvalidInput(f"The loss of an objective is one number, and this has the shape {tuple(loss.shape)}.")
+        return loss, parts
+
     def _alone(self, piece: Step) -> contextlib.AbstractContextManager[Any]:
+        # Gradients of several pieces are averaged over processes once, with the last.
         if isinstance(self._asked, DistributedDataParallel) and piece is not self._pieces[-1]:
             return self._asked.no_sync()
         return contextlib.nullcontext()

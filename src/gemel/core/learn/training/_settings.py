@@ -140,10 +140,12 @@ class Settings:
         """
         if step < self.warmup:
             return (step + 1) / self.warmup
+        if self.schedule == "constant":
+            return 1.0
         way = (step - self.warmup) / max(self.steps - self.warmup, 1)
         if self.schedule == "cosine":
             return 0.5 * (1.0 + math.cos(math.pi * way))
-        return 1.0 - way if self.schedule == "linear" else 1.0
+        return 1.0 - way
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Return which settings keep a training with the others from going on with these, as `name: old -> new`."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ class Evaluation:
 
     def document(self) -> dict[str, Any]:
         """Return all of it as JSON."""
-        return dataclasses.asdict(self)
+        return cast("dict[str, Any]", json.loads(json.dumps(dataclasses.asdict(self))))
 
 
 def propose(flow: Flow | Defended, theory: Phi4 | U1, samples: int, seed: int, *, chunk: int = 4096) -> Proposals:

@@ -72,7 +72,7 @@ class VonMises(nn.Module):
 
 
 def _closed(angles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    rows, flat = np.arange(len(angles)), angles.reshape(len(angles), -1)
+    rows, flat = np.arange(len(angles)), angles.reshape(len(angles), angles.shape[1] * angles.shape[2])
     place = rng.integers(flat.shape[1], size=len(flat))
     flat[rows, place] = 0.0
     flat[rows, place] = np.mod(-flat.sum(axis=1) + np.pi, 2.0 * np.pi) - np.pi

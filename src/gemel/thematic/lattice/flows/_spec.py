@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gemel.base.errors import InvalidInput, did_you_mean
+from gemel.base.errors import InvalidInput, NotFound, did_you_mean
 from gemel.base.plugins import require
 from gemel.thematic.lattice._phi4 import Phi4
 from gemel.thematic.lattice._u1 import U1
@@ -172,16 +172,26 @@ def read_spec(path: Path) -> FlowSpec:
     """Return the specification in a file: JSON, TOML or YAML by its ending.
 
     Raises:
+        NotFound: There is no such file.
         InvalidInput: The file does not hold one.
         MissingExtra: A YAML file, and no ruamel.yaml.
     """
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".toml":
-        document = tomllib.loads(text)
-    elif path.suffix in (".yaml", ".yml"):
-        document = require("ruamel.yaml", extra="cwl").YAML(typ="safe", pure=True).load(text)
-    else:
-        document = json.loads(text)
+    if not path.is_file():
+        raise NotFound(f"There is no file '{path}'.")
+    document = _parsed(path)
     if not isinstance(document, Mapping):
-        raise InvalidInput(f"'{path}' holds no specification of a flow.")
+        raise InvalidInput(f"'{path.name}' holds no specification of a flow.")
     return FlowSpec.read(document)
+
+
+def _parsed(path: Path) -> Any:
+    broken: tuple[type[Exception], ...] = (ValueError,)
+    parse: Callable[[str], Any] = tomllib.loads if path.suffix == ".toml" else json.loads
+    if path.suffix in (".yaml", ".yml"):
+        ruamel = require("ruamel.yaml", extra="cwl")
+        parse, broken = ruamel.YAML(typ="safe", pure=True).load, (ValueError, ruamel.error.YAMLError)
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except broken as error:
+        where = str(error).strip().splitlines()[-1].strip()
+        raise InvalidInput(f"'{path.name}' cannot be read: {where}.") from error

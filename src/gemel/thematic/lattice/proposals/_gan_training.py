@@ -84,7 +84,8 @@ class _Generator(nn.Module):
         self.log_noise = nn.Parameter(torch.tensor(float(np.log(noise))))
 
     def forward(self, z: Tensor, noise: Tensor) -> Tensor:
-        return cast("Tensor", self.map(z)) + torch.exp(self.log_noise) * noise
+        mean: Tensor = self.map(z)
+        return mean + torch.exp(self.log_noise) * noise
 
 
 class _Latent(nn.Module):
@@ -101,7 +102,8 @@ class _Latent(nn.Module):
     def loss(self, x: Tensor, z: Tensor) -> Tensor:
         diagonal = torch.diagonal(self.root)
         root = torch.triu(self.root, 1) + torch.diag(torch.exp(diagonal))
-        return 0.5 * ((z - self.map(x)) @ root.T).square().sum(1).mean() - diagonal.sum()
+        white: Tensor = (z - self.map(x)) @ root.T
+        return 0.5 * white.square().sum(1).mean() - diagonal.sum()
 
 
 class _Critic(nn.Module):

@@ -23,6 +23,7 @@ LAYERS = (
     "Conv1D", "Conv2D", "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "LSTM", "GRU", "SimpleRNN",
 )  # fmt: skip
+_SEEDS = "seed_generator"
 # Keras takes seeds and names from places that all threads share.
 _lock = threading.RLock()
 
@@ -61,12 +62,35 @@ class KerasBody(nn.Module):
                 self.layers = _sequential(layers, self._shape, out)
             finally:
                 random.setstate(state)
+        self._names = _plain_names(self.layers)
+        self.layers._register_state_dict_hook(self._out)
+        self.layers.register_load_state_dict_pre_hook(self._in)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return (sample, number)."""
         with keras.device(values.device.type):
             found: Tensor = self.layers(values.reshape(-1, *self._shape), training=torch.is_grad_enabled())
         return found
+
+    def _out(self, layers: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+        for own, plain in self._names.items():
+            _renamed(state, prefix, own, plain)
+
+    def _in(self, layers: nn.Module, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        for own, plain in self._names.items():
+            _renamed(state, prefix, plain, own)
+
+
+def _plain_names(layers: nn.Module) -> dict[str, str]:
+    """Return names that do not tell how many networks this process has made: Keras numbers its generators of seeds."""
+    known = {name for part in layers.state_dict() for name in part.split(".") if name.startswith(_SEEDS)}
+    ordered = sorted(known, key=lambda name: int("0" + "".join(filter(str.isdigit, name))))
+    return {name: f"seeds{number}" for number, name in enumerate(ordered)}
+
+
+def _renamed(state: dict[str, Any], prefix: str, old: str, new: str) -> None:
+    for name in [name for name in state if name.startswith(prefix) and old in name.split(".")]:
+        state[".".join(new if part == old else part for part in name.split("."))] = state.pop(name)
 
 
 def _sequential(layers: tuple[Mapping[str, Any], ...], shape: tuple[int, ...], out: int) -> Any:
