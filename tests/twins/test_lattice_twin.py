@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import gemel.twins.lattice
 from gemel.core.engine import open_engine
 from gemel.testing import TwinContract
 
@@ -14,7 +16,7 @@ TINY = {"theory": "u1", "extent": 4, "beta": 1.5, "layers": 4, "hidden": 4, "ste
 
 
 class TestLatticeContract(TwinContract):
-    name = "lattice"
+    folder = Path(gemel.twins.lattice.__file__).parent
 
 
 @pytest.fixture

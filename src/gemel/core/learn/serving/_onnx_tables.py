@@ -47,13 +47,13 @@ def table_graph(learners: Sequence[Any], description: Description) -> onnx.Model
     outputs = []
     for port in description.outputs:
         total = graph.node("Sum", [answer[port.name] for answer in answers])
-        mean = graph.node("Mul", [total, graph.constant(np.float64(1.0 / len(answers)))])
+        middle = graph.node("Mul", [total, graph.constant(np.float64(1.0 / len(answers)))])
         if port.dtype == "int64":
-            graph.node("Cast", [mean], f"{port.name}_probability", to=TensorProto.FLOAT)
-            graph.node("ArgMax", [mean], port.name, axis=-1, keepdims=0)
+            graph.node("Cast", [middle], f"{port.name}_probability", to=TensorProto.FLOAT)
+            graph.node("ArgMax", [middle], port.name, axis=-1, keepdims=0)
             outputs += [_value(port.name, port), _value(f"{port.name}_probability", port, learners[0].classes)]
         else:
-            graph.node("Cast", [mean], port.name, to=_TYPES[port.dtype])
+            graph.node("Cast", [middle], port.name, to=_TYPES[port.dtype])
             outputs.append(_value(port.name, port))
     return graph.model([_value(port.name, port) for port in description.inputs], outputs)
 
@@ -107,8 +107,8 @@ def _answered(graph: _Graph, learner: Any, description: Description, prefix: str
     table = graph.node("Concat", parts, axis=1)
     width, found = sum(port.size for port in description.inputs), dict[str, str]()
     columns: dict[str, list[str]] = {port.name: [] for port in description.outputs}
-    for number, (target, estimator) in enumerate(learner.estimators()):
-        names = graph.joined(_converted(estimator, width), table, f"{prefix}e{number}_")
+    for place, (target, estimator) in enumerate(learner.estimators()):
+        names = graph.joined(_converted(estimator, width), table, f"{prefix}e{place}_")
         columns[target.port.name].append(_column(graph, names, estimator, target, learner.classes))
     for port in description.outputs:
         found[port.name] = _physical(graph, columns[port.name], port, learner)

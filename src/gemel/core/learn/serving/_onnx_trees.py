@@ -31,7 +31,7 @@ def boosted_graph(estimator: Any, width: int) -> onnx.ModelProto:
     settings = _columns(trees) | {"base_values": np.ravel(estimator._baseline_prediction).astype(np.float64)}
     tensors = {f"{name}_as_tensor": numpy_helper.from_array(settings.pop(name)) for name in _DOUBLES}
     lists = {name: values.tolist() for name, values in settings.items()}
-    modes = {"nodes_modes": ["LEAF" if leaf else "BRANCH_LEQ" for leaf in lists.pop("leaf")]}
+    modes: dict[str, Any] = {"nodes_modes": ["LEAF" if leaf else "BRANCH_LEQ" for leaf in lists.pop("leaf")]}
     nodes = [
         helper.make_node(
             "TreeEnsembleRegressor",

@@ -62,7 +62,7 @@ class Diffusion(Generator):
         """Return the data that are likeliest under the noise: the network's answer, preconditioned (their table 1)."""
         levels = level if isinstance(level, Tensor) else noisy.new_full((len(noisy), 1), level)
         total = levels**2 + 1.0
-        turns = math.pi * 2.0 ** torch.arange(_FREQUENCIES, dtype=noisy.dtype, device=noisy.device) / 16.0
+        turns = math.pi / 16.0 * torch.exp2(torch.arange(_FREQUENCIES, dtype=noisy.dtype, device=noisy.device))
         angles = 0.25 * torch.log(levels) * turns
         known = torch.cat([noisy / torch.sqrt(total), given, torch.sin(angles), torch.cos(angles)], dim=-1)
         found: Tensor = noisy / total + levels / torch.sqrt(total) * self.network(known)

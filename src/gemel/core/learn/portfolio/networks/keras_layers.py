@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+
+# Keras takes its backend from the environment when it is first imported.
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 import torch
