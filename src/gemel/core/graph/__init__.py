@@ -8,7 +8,7 @@ from gemel.core.graph._pinning import pinned
 from gemel.core.graph._plan import Plan, PlannedStep, plan
 from gemel.core.graph._portable import Task, from_document, read_value, run_task, tasks_of, to_document
 from gemel.core.graph._process import Parameter, Process, Retry, process
-from gemel.core.graph._progress import capture_logs, current_context, progress
+from gemel.core.graph._progress import Cancelled, capture_logs, current_context, progress
 from gemel.core.graph._registry import Registry
 from gemel.core.graph._results import ResultStore, StoredResult
 from gemel.core.graph._step import Evaluator, Ground, Performer
@@ -21,6 +21,7 @@ operators = _operators
 
 __all__ = [
     "Bounds",
+    "Cancelled",
     "Dataset",
     "Evaluator",
     "Execution",

@@ -88,6 +88,7 @@ def test_each_is_registered_and_its_card_tells_every_option(name: str) -> None:
     assert "Not good" in found.card
 
 
+@pytest.mark.slow
 def test_knowing_the_kinds_needs_no_framework() -> None:
     """Cards are read without PyTorch, scikit-learn and Keras: they are imported when a learner is made."""
     script = (

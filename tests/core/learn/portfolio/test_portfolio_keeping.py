@@ -40,6 +40,7 @@ def grown(kind: type, **settings: object) -> object:
     return kind(random_state=0, **settings).fit(x, x[:, 1])  # type: ignore[call-arg]
 
 
+@pytest.mark.slow
 def test_the_same_learning_in_another_process_gives_the_same_bytes() -> None:
     run = partial(
         subprocess.run, [sys.executable, "-c", _SCRIPT], check=True, capture_output=True, text=True, timeout=120

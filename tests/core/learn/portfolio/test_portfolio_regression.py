@@ -249,6 +249,7 @@ def test_ridge_is_its_closed_form_and_trees_beat_it_on_steps() -> None:
     assert explained(trees, test, "y") > 0.97
 
 
+@pytest.mark.slow
 def test_keras_layers_learn_and_their_dropout_is_off_in_answers() -> None:
     told = described(
         "keras", {"x": "1", "y": "1"}, {"z": "K"},

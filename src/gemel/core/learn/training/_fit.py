@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from gemel.base.errors import Diverged, InvalidInput, did_you_mean
-from gemel.core.graph import progress
-from gemel.core.graph._progress import Cancelled
+from gemel.core.graph import Cancelled, progress
 from gemel.core.learn.metrics import metrics
 from gemel.core.learn.training._checkpoints import NEWEST, read_checkpoint, space, write_checkpoint
 from gemel.core.learn.training._folder import Entry, Journal, only_one, read_curve, taken_control

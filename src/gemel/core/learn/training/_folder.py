@@ -6,17 +6,16 @@ import contextlib
 import fcntl
 import importlib
 import json
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gemel.base.errors import Conflict, InvalidInput, did_you_mean
+from gemel.base.errors import Conflict, InvalidInput
+from gemel.core.learn.watching import check_controls, leave_controls
 
 Entry = dict[str, Any]
-_CONTROLS = ("learning_rate", "stop", "cancel")
 _PATIENCE = 1.0  # seconds in which a control file may be half written
 
 
@@ -123,8 +122,7 @@ def control(folder: Path, **changes: Any) -> None:
     Raises:
         InvalidInput: There is no such control, or the learning rate is not positive.
     """
-    _checked(changes)
-    replace(folder / "control.json", json.dumps(changes))
+    leave_controls(folder, changes)
 
 
 def taken_control(folder: Path) -> tuple[dict[str, Any], str]:
@@ -137,7 +135,7 @@ def taken_control(folder: Path) -> tuple[dict[str, Any], str]:
             return {}, ""
     try:
         document = json.loads(taken.read_text())
-        _checked(document)
+        check_controls(document)
     except (ValueError, AttributeError) as error:
         # Whoever writes the file in place may be half way through; the name that moved away is still theirs.
         if not isinstance(error, InvalidInput) and time.time() - taken.stat().st_mtime < _PATIENCE:
@@ -146,16 +144,6 @@ def taken_control(folder: Path) -> tuple[dict[str, Any], str]:
         return {}, f"control.json was refused: {error}"
     taken.unlink()
     return dict(document), ""
-
-
-def _checked(document: Mapping[str, Any]) -> None:
-    names = list(document.keys())
-    for name in names:
-        if name not in _CONTROLS:
-            raise InvalidInput(f"A training has no control '{name}'.", hint=did_you_mean(name, _CONTROLS))
-    rate = document.get("learning_rate", 1.0)
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 < rate < math.inf:
-        raise InvalidInput(f"learning_rate = {rate} is not a positive number.")
 
 
 def _events(folder: Path, begun: int) -> Any:

@@ -19,8 +19,7 @@ import cloudpickle
 
 from gemel.base.errors import GemelError, InvalidInput, StepFailed
 from gemel.base.ids import new_id
-from gemel.core.graph import progress
-from gemel.core.graph._progress import Cancelled
+from gemel.core.graph import Cancelled, progress
 from gemel.core.learn.training._checkpoints import read_checkpoint
 from gemel.core.learn.training._folder import control, read_curve
 from gemel.core.learn.training._folder import replace as put

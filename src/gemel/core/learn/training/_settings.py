@@ -44,7 +44,8 @@ class Settings:
         watch: Measure of the evaluation that steers early stop and best weights; `-name` where more is better.
         fraction: Share of the training part that is used.
         processes: Processes on this machine that share each batch.
-        threads: Threads of each process; None leaves them as they are.
+        threads: Threads of each process; one is quickest for small networks, and gives the same numbers on machines with
+            more or fewer cores. None leaves them as they are.
 
     >>> Settings.read({"steps": 10, "learning_rate": 0.1}).steps
     10
@@ -67,7 +68,7 @@ class Settings:
     watch: str = "loss"
     fraction: float = 1.0
     processes: int = 1
-    threads: int | None = None
+    threads: int | None = 1
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Settings:

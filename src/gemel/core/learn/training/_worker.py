@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from gemel.base.errors import GemelError
-from gemel.core.graph._progress import Cancelled
+from gemel.core.graph import Cancelled
 from gemel.core.learn.training._fit import fit
 from gemel.core.learn.training._folder import replace
 from gemel.core.learn.training._launching import CANCELLED, Job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,18 +71,37 @@ def steer(training: Watched, changes: Mapping[str, Any]) -> None:
         InvalidInput: It cannot be changed in this way.
         Conflict: It does not run.
     """
+    check_controls(changes)
+    if not training.running:
+        raise Conflict(f"Training {training.id} does not run.", hint="gemel model trainings")
+    leave_controls(training.folder, changes)
+
+
+def check_controls(changes: Mapping[str, Any]) -> None:
+    """Refuse changes that no training takes.
+
+    Raises:
+        InvalidInput: There is no such control, or the learning rate is no positive number.
+    """
     for name in changes:
         if name not in CONTROLS:
             hint = did_you_mean(name, CONTROLS) or f"One of {', '.join(CONTROLS)}."
-            raise InvalidInput(f"A training has no '{name}' to change.", hint=hint)
+            raise InvalidInput(f"A training has no control '{name}'.", hint=hint)
     rate = changes.get("learning_rate", 1.0)
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 < rate < float("inf"):
-        raise InvalidInput(f"A learning rate of {rate!r} is no positive number.")
-    if not training.running:
-        raise Conflict(f"Training {training.id} does not run.", hint="gemel model trainings")
-    fresh = training.folder / ".control.new"
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 < rate < math.inf:
+        raise InvalidInput(f"learning_rate = {rate!r} is not a positive number.")
+
+
+def leave_controls(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Leave changes in the folder of a training, which takes them up at its next look.
+
+    Raises:
+        InvalidInput: No training takes them.
+    """
+    check_controls(changes)
+    fresh = folder / ".control.json.new"
     fresh.write_text(json.dumps(dict(changes)))
-    fresh.replace(training.folder / "control.json")
+    fresh.replace(folder / "control.json")
 
 
 def _alive(pid: int) -> bool:

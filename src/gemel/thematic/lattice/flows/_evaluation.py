@@ -92,7 +92,7 @@ def propose(flow: Flow | Defended, theory: Phi4 | U1, samples: int, seed: int, *
     log_q, log_p, rows = [], [], []
     for done in range(0, samples, chunk):
         count = min(chunk, samples - done)
-        with torch.no_grad():
+        with torch.no_grad(), _one_thread():
             field, density = flow.sample(count, generator, _coupling(flow, theory, count))
         weight, measured = _judged(theory, field.double().numpy())
         log_q.append(density.double().numpy())
@@ -101,6 +101,17 @@ def propose(flow: Flow | Defended, theory: Phi4 | U1, samples: int, seed: int, *
         progress((done + count) / samples, f"drawn {done + count} of {samples} samples")
     observables = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     return Proposals(np.concatenate(log_q), np.concatenate(log_p), observables)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Draw on one thread: networks this small gain nothing from more, and CPU seconds then mean work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _coupling(flow: Flow | Defended, theory: Phi4 | U1, count: int) -> torch.Tensor | None:

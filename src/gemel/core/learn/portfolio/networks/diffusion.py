@@ -49,7 +49,7 @@ class Diffusion(Generator):
         ends = _LARGEST ** (1 / _EXPONENT), _LEAST ** (1 / _EXPONENT)
         ways = [step / (self._steps - 1) for step in range(self._steps)]
         levels = [*((ends[0] + way * (ends[1] - ends[0])) ** _EXPONENT for way in ways), 0.0]
-        state = levels[0] * normal(given, self._size, generator)
+        state: Tensor = levels[0] * normal(given, self._size, generator)
         for now, then in itertools.pairwise(levels):
             slope = (state - self._denoised(state, now, given)) / now
             guess = state + (then - now) * slope
