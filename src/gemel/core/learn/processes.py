@@ -9,7 +9,7 @@ import xarray as xr
 
 from gemel.base.errors import InvalidInput
 from gemel.core.graph import Dataset, File, Model, current_context, decode, process, progress, surroundings
-from gemel.core.learn.lifecycle import Gate, challenged, evaluated, held_out, samples_of, trained
+from gemel.core.learn.lifecycle import Gate, challenged, evaluated, held_out, samples_of, searched, trained
 from gemel.core.learn.models import Bundle, Description
 from gemel.core.learn.monitoring import monitored, reference_of
 from gemel.core.learn.registry import ModelRegistry, Verdict, Version
@@ -63,6 +63,36 @@ def train_model(data: Dataset, description: dict[str, Any], seed: int = 0, start
     before = None if start is None else Bundle.from_dataset(start)
     progress(0.0, f"training: {told.title or told.kind}")
     return trained(data, told, seed=seed, start=before, folder=folder).to_dataset()
+
+
+@process(categories=_LEARNING)
+def search_model(  # noqa: PLR0913 - each is something a person may want to set
+    data: Dataset,
+    description: dict[str, Any],
+    space: dict[str, Any],
+    trials: int = 20,
+    metric: str = "rmse",
+    seed: int = 0,
+    repeats: int = 1,
+) -> dict[str, Any]:
+    """The best settings of a description that a search finds, scored on the validation part of the data.
+
+    Args:
+        data: A variable for each port.
+        description: What is varied.
+        space: By place in the description, such as `{"training.learning_rate": {"low": 1e-4, "high": 0.1, "log": true}}`.
+        trials: How many are tried; an interrupted search goes on.
+        metric: What is measured.
+        seed: Of the draws.
+        repeats: Trainings of each trial, with seeds of their own; hopeless trials are given up before the last.
+
+    Returns:
+        `description` (the best), `values`, `score`, `metric`, `trials`.
+    """
+    home = surroundings().home
+    folder = None if home is None else home / "searches"
+    told = Description.read(description)
+    return searched(data, told, space, trials=trials, metric=metric, seed=seed, repeats=repeats, folder=folder)
 
 
 @process(categories=_LEARNING)

@@ -29,13 +29,19 @@ from gemel.thematic.lattice._phi4 import Phi4, phi4_observables
 from gemel.thematic.lattice._u1 import U1, u1_observables
 
 Array = NDArray[np.float64]
-_KICKS = {"leapfrog": 1, "omelyan": 2}
-_FEWEST = 16  # configurations
-_PILOTS = 8
+#: Kicks and drifts of a step in units of its size; the kick that began the step ends it.
+_SPLIT = {
+    "leapfrog": ((0.5, 1.0),),
+    "omelyan": ((MINIMUM_NORM, 0.5), (1.0 - 2.0 * MINIMUM_NORM, 0.5)),
+}
+_FEWEST, _PILOTS = 16, 8  # stored configurations, and those that pilots start from
 _LADDER = (0.7, 0.84, 1.0, 1.2)
 _AIM = 0.3  # <Delta H> of an acceptance of 0.70, the middle of the ladder
 _KEPT = (4, 2, 1)  # settings that outlive each round
 _LEAST = 4  # starts of a setting in a round
+_BLOCKS = 20  # of the jackknife
+_CHAINS = _SHORTEST = 8  # pilot chains of a point of the grid, and the fewest trajectories of each
+_PARTS = ("first", "value", "delta")
 #: Lengths and step sizes of the grid that `grid_search` tries by default.
 GRID = ((0.5, 1.0, 2.0, 4.0), (0.1, 0.15, 0.2, 0.3))
 
@@ -97,21 +103,12 @@ class Advice:
 
     @property
     def cost(self) -> int:
-        """Evaluations of the force in one trajectory."""
-        return trajectory_cost(self.integrator, self.steps)
+        """Evaluations of the force in one trajectory: a step one (`leapfrog`) or two (`omelyan`), and one more."""
+        return _cost(self.integrator, self.steps)
 
     def recipe(self) -> Recipe:
         """Return the recipe of such trajectories; the step size goes into `ChainState`."""
         return Recipe(self.length, self.integrator, jitter=self.jitter)
-
-
-def trajectory_cost(integrator: str, steps: int) -> int:
-    """Return the evaluations of the force in one trajectory: one a step for `leapfrog`, two for `omelyan`, plus one.
-
-    >>> trajectory_cost("leapfrog", 10), trajectory_cost("omelyan", 10)
-    (11, 21)
-    """
-    return _KICKS[integrator] * steps + 1
 
 
 def gaussian_acceptance(mean_delta: ArrayLike) -> Array:
@@ -174,38 +171,36 @@ class _Task:
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Two trajectories each from common starts; arrays (pair member, step, start), and the observable at the start."""
-
-    first: Array
-    value: Array
-    delta: Array
-
-    def to(self, steps: int) -> _Pairs:
-        return _Pairs(self.first, self.value[:, : steps + 1], self.delta[:, : steps + 1])
-
-    def of(self, which: NDArray[np.bool_]) -> _Pairs:
-        return _Pairs(self.first[which], self.value[..., which], self.delta[..., which])
-
-
-@dataclass(frozen=True)
 class _Setting:
+    """An integrator and step size with the pairs of trajectories from common starts that were made with them.
+
+    Attributes:
+        first: Observable at the start (start,).
+        value: Observable (pair member, step, start), from the start on to as many steps as are looked at.
+        delta: Delta H, likewise.
+    """
+
     integrator: str
     step: float
     steps: int
-    pairs: _Pairs | None = None
+    first: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
+    value: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
+    delta: Array = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+    def only(self, which: NDArray[np.bool_]) -> _Setting:
+        """Return the setting with some of its starts."""
+        parts = {name: getattr(self, name)[..., which] for name in _PARTS}
+        return dataclasses.replace(self, **parts)
+
+    def upto(self, steps: int) -> _Setting:
+        """Return the setting with no more than so many steps."""
+        most = min(self.steps, steps)
+        value, delta = self.value[:, : most + 1], self.delta[:, : most + 1]
+        return dataclasses.replace(self, steps=most, value=value, delta=delta)
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What a setting gives at every length, arrays (step,) from one step on."""
-
-    acceptance: Array
-    efficiency: Array
-
-    @property
-    def best(self) -> int:
-        return int(np.argmax(self.efficiency)) + 1
+def _cost(integrator: str, steps: int) -> int:
+    return len(_SPLIT[integrator]) * steps + 1
 
 
 def advise(
@@ -233,15 +228,16 @@ def advise(
     """
     task = _task(theory, configurations, budget, measure, search)
     settings = [item for name in search.integrators for item in _ladder(task, name)]
-    tried: list[dict[str, Any]] = []
+    told: dict[str, Any] = {"rounds": []}
     for k, kept in enumerate(_KEPT):
-        share = (task.budget - task.spent) // (len(_KEPT) - k)
-        settings = [_measured(task, item, share // len(settings)) for item in settings]
-        ranked = sorted(settings, key=lambda item: -float(_judged(task, item.pairs).efficiency.max()))
-        tried += [_told(task, item, k) for item in (ranked[kept:] if k + 1 < len(_KEPT) else ranked)]
-        settings = [_trimmed(task, item) for item in ranked[:kept]]
+        purse = (task.budget - task.spent) // ((len(_KEPT) - k) * len(settings))
+        settings = [_measured(task, item, purse // (2 * _cost(item.integrator, item.steps))) for item in settings]
+        settings.sort(key=lambda item: -float(_efficiency(task, item).max()))
+        told["rounds"].append([_told(task, item) for item in settings])
+        told.setdefault("powers", _powers(settings))
+        settings = [item.upto(best + best // 2 + 1) for item in settings[:kept] for best in [_best(task, item)]]
         progress((k + 1) / len(_KEPT), f"{task.spent} of {budget} evaluations of the force")
-    return _concluded(task, settings[0], tried)
+    return _concluded(task, settings[0], told)
 
 
 def _task(theory: Action, configurations: Ensemble | Array, budget: int, measure: Measure, search: HmcSearch) -> _Task:
@@ -278,7 +274,7 @@ def _ladder(task: _Task, integrator: str) -> list[_Setting]:
     step = min((curvature**2 * task.field[0].size) ** -0.25, task.search.longest)
     for _ in range(2):
         steps = max(1, round(0.25 * task.search.longest / step))
-        delta = _pairs(task, _Setting(integrator, step, steps), _PILOTS // 2).delta
+        delta = _measured(task, _Setting(integrator, step, steps), _PILOTS // 2).delta
         chance = _chance(delta[:, -(steps // 3 + 1) :]).mean()
         mean_delta = 4.0 * special.erfcinv(np.clip(chance, 1e-3, 1.0 - 1e-3)) ** 2
         step *= float(np.clip((_AIM / mean_delta) ** 0.25, 1.0 / 3.0, 3.0))
@@ -287,77 +283,55 @@ def _ladder(task: _Task, integrator: str) -> list[_Setting]:
     return [_Setting(integrator, size, max(1, int(task.search.longest / size + 1e-9))) for size in sizes]
 
 
-def _pairs(task: _Task, setting: _Setting, starts: int) -> _Pairs:
-    task.pay(2 * starts * trajectory_cost(setting.integrator, setting.steps))
+def _measured(task: _Task, setting: _Setting, starts: int) -> _Setting:
+    """Return the setting with two trajectories more from each of some starts."""
+    starts = max(starts, _LEAST)
+    task.pay(2 * starts * _cost(setting.integrator, setting.steps))
     field = task.starts(starts)
     both = [_path(task, field, setting) for _ in range(2)]
     value, delta = (np.stack(part) for part in zip(*both, strict=True))
-    return _Pairs(value[0, 0], value, delta)
+    new = {"first": value[0, 0], "value": value, "delta": delta}
+    if len(setting.first):
+        new = {name: np.concatenate([getattr(setting, name), part], axis=-1) for name, part in new.items()}
+    return dataclasses.replace(setting, **new)
 
 
 def _path(task: _Task, field: Array, setting: _Setting) -> tuple[Array, Array]:
-    """Return the observable and Delta H (step, start) after every step from the start on."""
+    """Return the observable and Delta H (step, start) after every step, from the start on."""
+    theory, split = task.theory, _SPLIT[setting.integrator]
     x, p = field.copy(), task.rng.standard_normal(field.shape)
     draw = 2.0 * task.rng.random(len(field)) - 1.0
     step = (setting.step * (1.0 + task.search.jitter * draw)).reshape(-1, *[1] * (field.ndim - 1))
-    values, energies = [task.observe(x)], [hamiltonian(task.theory, x, p)]
-    force = task.theory.force(x)
+    values, energies, force = [task.observe(x)], [hamiltonian(theory, x, p)], theory.force(x)
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(setting.steps):
-            x, p, force = _STEPS[setting.integrator](task.theory, (x, p, force), step)
+            for kick, drift in split:
+                p += kick * step * force
+                x += drift * step * p
+                force = theory.force(x)
+            p += split[0][0] * step * force
             values.append(task.observe(x))
-            energies.append(hamiltonian(task.theory, x, p))
-        delta = np.array(energies) - energies[0]
-    value = np.array(values)
+            energies.append(hamiltonian(theory, x, p))
+        value, delta = np.array(values), np.array(energies) - energies[0]
     lost = ~(np.isfinite(delta) & np.isfinite(value))
     return np.where(lost, values[0], value), np.where(lost, np.inf, delta)
 
 
-_Point = tuple[Array, Array, Array]
+def _best(task: _Task, setting: _Setting) -> int:
+    return int(np.argmax(_efficiency(task, setting))) + 1
 
 
-def _leapfrog(theory: Action, point: _Point, step: Array) -> _Point:
-    x, p, force = point
-    p = p + 0.5 * step * force
-    x = x + step * p
-    force = theory.force(x)
-    return x, p + 0.5 * step * force, force
-
-
-def _omelyan(theory: Action, point: _Point, step: Array) -> _Point:
-    x, p, force = point
-    p = p + MINIMUM_NORM * step * force
-    x = x + 0.5 * step * p
-    p = p + (1.0 - 2.0 * MINIMUM_NORM) * step * theory.force(x)
-    x = x + 0.5 * step * p
-    force = theory.force(x)
-    return x, p + MINIMUM_NORM * step * force, force
-
-
-_STEPS: dict[str, Callable[[Action, _Point, Array], _Point]] = {"leapfrog": _leapfrog, "omelyan": _omelyan}
-
-
-def _measured(task: _Task, setting: _Setting, purse: int) -> _Setting:
-    starts = max(_LEAST, purse // (2 * trajectory_cost(setting.integrator, setting.steps)))
-    new, old = _pairs(task, setting, starts), setting.pairs
-    if old is not None:
-        old = old.to(setting.steps)
-        joined = (np.concatenate([getattr(old, n), getattr(new, n)], axis=-1) for n in ("first", "value", "delta"))
-        new = _Pairs(*joined)
-    return dataclasses.replace(setting, pairs=new)
-
-
-def _trimmed(task: _Task, setting: _Setting) -> _Setting:
-    """Return the setting for lengths up to half as long again as its best one."""
-    best = _judged(task, setting.pairs).best
-    return dataclasses.replace(setting, steps=min(setting.steps, best + max(1, best // 2)))
+def _efficiency(task: _Task, setting: _Setting) -> Array:
+    """Return independent samples per evaluation of the force (step,) for every length from one step on."""
+    cost = [_cost(setting.integrator, steps) for steps in range(1, setting.steps + 1)]
+    return np.asarray(independent_share(*_correlations(task, setting)) / cost)
 
 
 def _chance(delta: Array) -> Array:
     return np.asarray(np.exp(-np.maximum(delta, 0.0)))
 
 
-def _correlations(task: _Task, pairs: _Pairs) -> tuple[Array, Array]:
+def _correlations(task: _Task, pairs: _Setting) -> tuple[Array, Array]:
     """Return the chain's autocorrelation at lags one and two (step,) for every length from one step on."""
     chance, jump = _chance(pairs.delta[:, 1:]), pairs.value[:, 1:] - pairs.first
     r1 = 1.0 - (chance * jump**2).mean(axis=(0, 2)) / (2.0 * task.variance)
@@ -370,5 +344,172 @@ def _correlations(task: _Task, pairs: _Pairs) -> tuple[Array, Array]:
     return r1, (product.mean(axis=1) - slope * known.mean()) / task.variance
 
 
-def _judged(task: _Task, pairs: _Pairs | None, integrator: str = "") -> _Judged:
-    raise NotImplementedError
+def _told(task: _Task, setting: _Setting) -> dict[str, Any]:
+    """Return what is known of a setting at its best length, as JSON values."""
+    best = _best(task, setting)
+    delta = setting.delta[:, best]
+    mean = float(delta.mean())
+    return {
+        "integrator": setting.integrator,
+        "step": setting.step,
+        "steps": best,
+        "pairs": len(setting.first),
+        "acceptance": float(_chance(delta).mean()),
+        "mean_delta_h": mean if np.isfinite(mean) else None,
+        "gaussian_acceptance": float(gaussian_acceptance(mean)),
+        "efficiency": float(_efficiency(task, setting)[best - 1]),
+    }
+
+
+def _powers(settings: Sequence[_Setting]) -> dict[str, float]:
+    """Return by integrator the power of the step that <Delta H> grows with, at half the longest length; 4 in theory."""
+    found = {}
+    for name in {item.integrator for item in settings}:
+        same = [item for item in settings if item.integrator == name]
+        chance = [_chance(item.delta[:, (item.steps + 1) // 2 :]).mean() for item in same]
+        mean_delta = special.erfcinv(np.clip(chance, 1e-6, 1.0 - 1e-6)) ** 2
+        steps = np.log([item.step for item in same])
+        if np.ptp(steps) > 0.0:
+            found[name] = float(np.polyfit(steps, np.log(mean_delta), 1)[0])
+    return found
+
+
+def _concluded(task: _Task, setting: _Setting, told: dict[str, Any]) -> Advice:
+    last = told["rounds"][-1][0]
+    steps, search = int(last["steps"]), task.search
+    change = (_chance(setting.delta[:, steps]) * (setting.value[:, steps] - setting.first)).mean(axis=0)
+    told["equilibrium"] = float(change.mean() / (change.std(ddof=1) / np.sqrt(len(change)) + 1e-300))
+    told["efficiency_error"] = _jackknifed(task, setting, steps)
+    told["at_longest"] = bool((steps + 1) * setting.step > search.longest)
+    where = (steps * setting.step, steps, setting.step, setting.integrator)
+    return Advice(*where, last["acceptance"], last["efficiency"], task.spent, search.observable, search.jitter, told)
+
+
+def _jackknifed(task: _Task, setting: _Setting, steps: int) -> float:
+    blocks = np.arange(len(setting.first)) % min(_BLOCKS, len(setting.first))
+    each = [_efficiency(task, setting.only(blocks != k))[steps - 1] for k in range(blocks.max() + 1)]
+    return float(np.std(each) * np.sqrt(len(each) - 1))
+
+
+def grid_search(
+    theory: Action,
+    configurations: Ensemble | Array,
+    budget: int,
+    measure: Measure,
+    search: HmcSearch,
+    grid: tuple[Sequence[float], Sequence[float]] = GRID,
+) -> Advice:
+    """Return the best point of a grid by pilot chains that share the budget evenly: the usual way, to compare with.
+
+    Every point has as long chains as its share pays, at most 8 of them and of 8 trajectories at least, from stored
+    configurations; its efficiency is 1/(2 tau) per evaluation of the force with tau from `gamma_method`.
+
+    Args:
+        theory: Action and force.
+        configurations: As in `advise`.
+        budget: Evaluations of the force.
+        measure: Observables of a field by name.
+        search: As in `advise`; the lengths are the grid's.
+        grid: Lengths and step sizes; every integrator of the search is tried at each.
+
+    Raises:
+        InvalidInput: As `advise`.
+    """
+    task = _task(theory, configurations, budget, measure, search)
+    points = [(name, t, h) for name in search.integrators for t in grid[0] for h in grid[1] if h <= t]
+    found = [_point(task, point, budget // len(points), measure) for point in points]
+    best = max(found, key=lambda advice: advice.efficiency)
+    tried = [
+        {"length": a.length, "step": a.step, "integrator": a.integrator, "efficiency": a.efficiency} for a in found
+    ]
+    return dataclasses.replace(best, spent=task.spent, evidence={"grid": tried})
+
+
+def _point(task: _Task, point: tuple[str, float, float], purse: int, measure: Measure) -> Advice:
+    (integrator, length, size), search = point, task.search
+    steps = max(1, round(length / size))
+    trial = Advice(length, steps, length / steps, integrator, 0.0, 0.0, 0, search.observable, search.jitter, {})
+    trajectories = max(purse // trial.cost, _SHORTEST)
+    chains = max(1, min(_CHAINS, trajectories // _SHORTEST))
+    task.pay(chains * (trajectories // chains) * trial.cost)
+    seed = int(task.rng.integers(2**31))
+    return measured_advice(task.theory, task.starts(chains), trial, trajectories // chains, measure, seed)
+
+
+def measured_advice(
+    theory: Action, starts: Array, advice: Advice, draws: int, measure: Measure, seed: int = 0
+) -> Advice:
+    """Return the advice with acceptance and efficiency as chains of these parameters measure them.
+
+    Args:
+        theory: Action and force.
+        starts: Equilibrium configurations, one a chain.
+        advice: Parameters to run with.
+        draws: Trajectories of each chain.
+        measure: Observables of a field by name.
+        seed: Seed of the chains.
+
+    Returns:
+        `spent` is what the chains cost, and `evidence` holds `tau` and `tau_error` in trajectories; tau is infinite
+        where the observable never changed.
+    """
+    state = ChainState.fresh(starts, seed, step=advice.step)
+    with np.errstate(invalid="ignore"):
+        series, _ = sample(theory, state, draws, measure, advice.recipe())
+    values, tau, error = series[advice.observable], np.inf, np.inf
+    if np.ptp(values, axis=1).max() > 0.0:
+        found = gamma_method(values)
+        tau, error = found.tau, found.tau_error
+    return dataclasses.replace(
+        advice,
+        acceptance=float(series["accepted"].mean()),
+        efficiency=0.5 / tau / advice.cost,
+        spent=len(starts) * draws * advice.cost,
+        evidence={"tau": tau, "tau_error": error},
+    )
+
+
+@process(categories=("lattice", "statistics"))
+def advise_hmc(
+    theory: dict[str, Any],
+    configurations: Annotated[Field, Unit("1")],
+    budget: Annotated[int, Bounds(1, None)] = 100_000,
+    observable: str | None = None,
+    longest: Annotated[float, Bounds(1e-6, 1e6)] = 4.0,
+    seed: Annotated[int, Bounds(0, None)] = 0,
+) -> dict[str, Any]:
+    """Run parameters of Hybrid Monte Carlo with the most independent samples per force, from stored configurations.
+
+    Trajectories from the configurations, which are in equilibrium already, tell acceptance and autocorrelation at all
+    lengths at once; see `advise`.
+
+    Args:
+        theory: `{"theory": "phi4", "mass_squared": ..., "coupling": ...}` or `{"theory": "u1", "beta": ...}`.
+        configurations: In equilibrium, first dimension the configuration.
+        budget: Evaluations of the force of one configuration that may be spent.
+        observable: By default `magnetisation_squared` of phi4 and `plaquette` of u1.
+        longest: Longest molecular-dynamics time of a trajectory that is looked at.
+        seed: Seed of all chance.
+
+    Returns:
+        `length`, `steps`, `step`, `integrator`, predicted `acceptance` and `efficiency`, `spent`, `observable`,
+        `jitter`, `cost` of a trajectory, and `evidence`.
+    """
+    target, measure, usual = _target(theory)
+    search = HmcSearch(observable or usual, longest, seed=seed)
+    advice = advise(target, np.asarray(configurations), budget, measure, search)
+    return {**vars(advice), "evidence": dict(advice.evidence), "cost": advice.cost}
+
+
+def _target(told: Mapping[str, Any]) -> tuple[Action, Measure, str]:
+    kinds: dict[str, tuple[Callable[..., Action], tuple[str, ...], Measure, str]] = {
+        "phi4": (Phi4, ("mass_squared", "coupling"), phi4_observables, "magnetisation_squared"),
+        "u1": (U1, ("beta",), u1_observables, "plaquette"),
+    }
+    name = str(told.get("theory"))
+    if name not in kinds:
+        raise InvalidInput(f"No theory '{name}'.", hint=f"Take one of {', '.join(kinds)}.")
+    make, couplings, measure, usual = kinds[name]
+    if set(told) != {"theory", *couplings} or not all(isinstance(told[key], int | float) for key in couplings):
+        raise InvalidInput(f"The theory '{name}' needs the numbers {', '.join(couplings)}, and nothing else.")
+    return make(*(float(told[key]) for key in couplings)), measure, usual

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 from portfolio_stage import described
 
 from gemel.base.errors import InvalidInput, MissingExtra
 from gemel.base.plugins import plugins
 from gemel.core.learn import portfolio
+from gemel.core.learn.models import Description, Learner, Training
+from gemel.core.learn.samples import Samples
 from gemel.testing._models import ModelContract
 
 
@@ -72,6 +76,37 @@ class TestSklearn(ModelContract):
 
 class TestKeras(ModelContract):
     kind = portfolio.keras
+
+
+class _Forgetful:
+    """A kind like `boosted_trees` whose learners draw their own seeds and answer in the wrong shape."""
+
+    name, framework, task, draws = "forgetful", "sklearn", "regression", False
+    card = portfolio.boosted_trees.card
+
+    def learner(self, description: Description) -> Learner:
+        learner: Any = portfolio.boosted_trees.learner(description)
+        fit, predict = learner.fit, learner.predict
+
+        def unseeded(train: Samples, validation: Samples, training: Training) -> dict[str, Any]:
+            drawn = np.random.default_rng().permutation(len(train))[: len(train) // 2]
+            return fit(train.take(drawn), validation, training)
+
+        learner.fit = unseeded
+        learner.predict = lambda inputs, **more: {name: values[None] for name, values in predict(inputs).items()}
+        return learner
+
+    def example(self) -> Description:
+        return Description.read(portfolio.boosted_trees.example().document() | {"kind": self.name})
+
+
+@pytest.mark.parametrize("broken", ["test_answers_fit_their_ports", "test_it_learns_the_same_from_the_same"])
+def test_the_suite_fails_kinds_that_break_their_word(broken: str) -> None:
+    suite = type("Suite", (ModelContract,), {"kind": _Forgetful()})()
+    suite.test_it_says_what_it_is()
+    suite.test_it_refuses_options_that_there_are_not()
+    with pytest.raises(AssertionError):
+        getattr(suite, broken)()
 
 
 OWN = [name for name in portfolio.__all__ if name.islower()]

@@ -39,10 +39,10 @@ SETTINGS = {"batch": 256, "schedule": "cosine", "evaluate": 500, "learning_rate"
 @pytest.mark.parametrize(
     ("kind", "options", "training", "bar"),
     [
-        ("flow", {"transforms": 2, "hidden": [48, 48]}, {"steps": 500}, 0.3),
-        ("diffusion", {"hidden": [96, 96], "steps": 18}, {"steps": 1200}, 0.3),
-        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 2500, "batch": 128, "learning_rate": 0.0005}, 0.6),
-        ("vae", {"latent": 2, "hidden": [48, 48]}, {"steps": 1000}, 0.6),
+        ("flow", {"transforms": 2, "hidden": [48, 48]}, {"steps": 500}, 0.1),
+        ("diffusion", {"hidden": [96, 96], "steps": 18}, {"steps": 1200}, 0.1),
+        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 2500, "batch": 128, "learning_rate": 0.0005}, 0.4),
+        ("vae", {"latent": 2, "hidden": [48, 48]}, {"steps": 1000}, 0.4),
     ],
 )
 def test_draws_have_mean_covariance_and_modes_of_a_mixture(
@@ -52,9 +52,9 @@ def test_draws_have_mean_covariance_and_modes_of_a_mixture(
     learner = taught(told, as_samples(mixture(COUNT, 0)), as_samples(mixture(500, 1)))
     found, truth = drawn(learner, COUNT), mixture(COUNT, 2)
     # A mean of 3000 draws is known to 2 % of the deviation, a covariance to 3 % of the variances; a network adds its own
-    # error to it, which is held to a fifth of a deviation and a quarter of a variance.
+    # error to it, which is held to an eighth of a deviation and a quarter of a variance.
     spread = truth.std(axis=0)
-    assert np.abs(found.mean(axis=0) - truth.mean(axis=0)).max() < 0.2 * spread.max()
+    assert np.abs(found.mean(axis=0) - truth.mean(axis=0)).max() < 0.12 * spread.max()
     assert np.abs(np.cov(found.T) - np.cov(truth.T)).max() < 0.25 * spread.max() ** 2
     assert 0.55 < (found[:, 0] > 10.0).mean() < 0.85
     # The distance from the truth, over that of a normal distribution with the mean and covariance of the truth.
