@@ -34,6 +34,13 @@ def test_help_loads_nothing_heavy():
     assert "click" in loaded and not loaded & set(HEAVY)
 
 
+def test_an_engine_knows_about_learning_without_loading_what_learns():
+    loaded = _loaded_by(
+        "import gemel.core.engine, gemel.core.learn.processes, gemel.thematic.lattice, gemel.twins.lattice.twin"
+    )
+    assert not loaded & {"torch", "mlflow", "optuna", "onnx", "onnxruntime", "keras", "zuko", "tensorboardX"}
+
+
 def test_layers_and_contracts_hold():
     told = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], cwd=ROOT, capture_output=True, text=True

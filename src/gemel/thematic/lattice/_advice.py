@@ -30,15 +30,11 @@ from gemel.thematic.lattice._u1 import U1, u1_observables
 
 Array = NDArray[np.float64]
 #: Kicks and drifts of a step in units of its size; the kick that began the step ends it.
-_SPLIT = {
-    "leapfrog": ((0.5, 1.0),),
-    "omelyan": ((MINIMUM_NORM, 0.5), (1.0 - 2.0 * MINIMUM_NORM, 0.5)),
-}
+_SPLIT = {"leapfrog": ((0.5, 1.0),), "omelyan": ((MINIMUM_NORM, 0.5), (1.0 - 2.0 * MINIMUM_NORM, 0.5))}
 _FEWEST, _PILOTS = 16, 8  # stored configurations, and those that pilots start from
 _LADDER = (0.7, 0.84, 1.0, 1.2)
 _AIM = 0.3  # <Delta H> of an acceptance of 0.70, the middle of the ladder
-_KEPT = (4, 2, 1)  # settings that outlive each round
-_LEAST = 4  # starts of a setting in a round
+_KEPT, _LEAST = (4, 2, 1), 4  # settings that outlive each round, and the fewest starts of one in a round
 _BLOCKS = 20  # of the jackknife
 _CHAINS = _SHORTEST = 8  # pilot chains of a point of the grid, and the fewest trajectories of each
 _PARTS = ("first", "value", "delta")
@@ -149,8 +145,6 @@ class _Task:
     search: HmcSearch
     budget: int
     rng: np.random.Generator
-    mean: float = 0.0
-    variance: float = 0.0
     spent: int = 0
     order: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
@@ -232,10 +226,10 @@ def advise(
     for k, kept in enumerate(_KEPT):
         purse = (task.budget - task.spent) // ((len(_KEPT) - k) * len(settings))
         settings = [_measured(task, item, purse // (2 * _cost(item.integrator, item.steps))) for item in settings]
-        settings.sort(key=lambda item: -float(_efficiency(task, item).max()))
-        told["rounds"].append([_told(task, item) for item in settings])
+        settings.sort(key=lambda item: -float(_efficiency(item).max()))
+        told["rounds"].append([_told(item) for item in settings])
         told.setdefault("powers", _powers(settings))
-        settings = [item.upto(best + best // 2 + 1) for item in settings[:kept] for best in [_best(task, item)]]
+        settings = [item.upto(best + best // 2 + 1) for item in settings[:kept] for best in [_best(item)]]
         progress((k + 1) / len(_KEPT), f"{task.spent} of {budget} evaluations of the force")
     return _concluded(task, settings[0], told)
 
@@ -259,9 +253,7 @@ def _task(theory: Action, configurations: Ensemble | Array, budget: int, measure
         message = f"The observable '{search.observable}' is not one number per configuration that varies between them."
         raise InvalidInput(message)
     rng = np.random.default_rng(search.seed)
-    task = _Task(theory, field, lambda x: np.asarray(measure(x)[search.observable]), search, budget, rng)
-    task.mean, task.variance = float(values.mean()), float(values.var(ddof=1))
-    return task
+    return _Task(theory, field, lambda x: np.asarray(measure(x)[search.observable]), search, budget, rng)
 
 
 def _ladder(task: _Task, integrator: str) -> list[_Setting]:
@@ -317,36 +309,37 @@ def _path(task: _Task, field: Array, setting: _Setting) -> tuple[Array, Array]:
     return np.where(lost, values[0], value), np.where(lost, np.inf, delta)
 
 
-def _best(task: _Task, setting: _Setting) -> int:
-    return int(np.argmax(_efficiency(task, setting))) + 1
+def _best(setting: _Setting) -> int:
+    return int(np.argmax(_efficiency(setting))) + 1
 
 
-def _efficiency(task: _Task, setting: _Setting) -> Array:
+def _efficiency(setting: _Setting) -> Array:
     """Return independent samples per evaluation of the force (step,) for every length from one step on."""
     cost = [_cost(setting.integrator, steps) for steps in range(1, setting.steps + 1)]
-    return np.asarray(independent_share(*_correlations(task, setting)) / cost)
+    return np.asarray(independent_share(*_correlations(setting)) / cost)
 
 
 def _chance(delta: Array) -> Array:
     return np.asarray(np.exp(-np.maximum(delta, 0.0)))
 
 
-def _correlations(task: _Task, pairs: _Setting) -> tuple[Array, Array]:
-    """Return the chain's autocorrelation at lags one and two (step,) for every length from one step on."""
-    chance, jump = _chance(pairs.delta[:, 1:]), pairs.value[:, 1:] - pairs.first
-    r1 = 1.0 - (chance * jump**2).mean(axis=(0, 2)) / (2.0 * task.variance)
-    start = pairs.first - task.mean
-    product = np.prod(start + chance * jump, axis=0)
-    # The variance at the start is known from all configurations: a control variate.
-    known = start**2 - task.variance
-    spread = max(float(known.var()), 1e-300)
-    slope = np.clip((product * (known - known.mean())).mean(axis=1) / spread, 0.0, 1.0)
-    return r1, (product.mean(axis=1) - slope * known.mean()) / task.variance
+def _correlations(setting: _Setting) -> tuple[Array, Array]:
+    """Return the chain's autocorrelation at lags one and two (step,) for every length from one step on.
+
+    Mean and variance are those of both ends of the same trajectories: their noise cancels against that of the jumps.
+    """
+    chance, first, value = _chance(setting.delta[:, 1:]), setting.first, setting.value[:, 1:]
+    jump = chance * (value - first)
+    mean = (first + 0.5 * jump).mean(axis=(0, 2), keepdims=True)
+    start, end = first - mean, value - mean
+    variance = (start**2 + 0.5 * chance * (end**2 - start**2)).mean(axis=(0, 2))
+    r1 = 1.0 - 0.5 * (jump * (value - first)).mean(axis=(0, 2)) / variance
+    return r1, np.prod(start + jump, axis=0).mean(axis=1) / variance
 
 
-def _told(task: _Task, setting: _Setting) -> dict[str, Any]:
+def _told(setting: _Setting) -> dict[str, Any]:
     """Return what is known of a setting at its best length, as JSON values."""
-    best = _best(task, setting)
+    best = _best(setting)
     delta = setting.delta[:, best]
     mean = float(delta.mean())
     return {
@@ -357,7 +350,7 @@ def _told(task: _Task, setting: _Setting) -> dict[str, Any]:
         "acceptance": float(_chance(delta).mean()),
         "mean_delta_h": mean if np.isfinite(mean) else None,
         "gaussian_acceptance": float(gaussian_acceptance(mean)),
-        "efficiency": float(_efficiency(task, setting)[best - 1]),
+        "efficiency": float(_efficiency(setting)[best - 1]),
     }
 
 
@@ -378,16 +371,18 @@ def _concluded(task: _Task, setting: _Setting, told: dict[str, Any]) -> Advice:
     last = told["rounds"][-1][0]
     steps, search = int(last["steps"]), task.search
     change = (_chance(setting.delta[:, steps]) * (setting.value[:, steps] - setting.first)).mean(axis=0)
-    told["equilibrium"] = float(change.mean() / (change.std(ddof=1) / np.sqrt(len(change)) + 1e-300))
-    told["efficiency_error"] = _jackknifed(task, setting, steps)
+    # Starts that came again are not independent ones.
+    count = min(len(change), len(task.field))
+    told["equilibrium"] = float(change.mean() / (change.std(ddof=1) / np.sqrt(count) + 1e-300))
+    told["efficiency_error"] = _jackknifed(setting, steps)
     told["at_longest"] = bool((steps + 1) * setting.step > search.longest)
     where = (steps * setting.step, steps, setting.step, setting.integrator)
     return Advice(*where, last["acceptance"], last["efficiency"], task.spent, search.observable, search.jitter, told)
 
 
-def _jackknifed(task: _Task, setting: _Setting, steps: int) -> float:
+def _jackknifed(setting: _Setting, steps: int) -> float:
     blocks = np.arange(len(setting.first)) % min(_BLOCKS, len(setting.first))
-    each = [_efficiency(task, setting.only(blocks != k))[steps - 1] for k in range(blocks.max() + 1)]
+    each = [_efficiency(setting.only(blocks != k))[steps - 1] for k in range(blocks.max() + 1)]
     return float(np.std(each) * np.sqrt(len(each) - 1))
 
 
@@ -419,9 +414,8 @@ def grid_search(
     points = [(name, t, h) for name in search.integrators for t in grid[0] for h in grid[1] if h <= t]
     found = [_point(task, point, budget // len(points), measure) for point in points]
     best = max(found, key=lambda advice: advice.efficiency)
-    tried = [
-        {"length": a.length, "step": a.step, "integrator": a.integrator, "efficiency": a.efficiency} for a in found
-    ]
+    names = ("integrator", "length", "step", "acceptance", "efficiency")
+    tried = [{name: getattr(item, name) for name in names} for item in found]
     return dataclasses.replace(best, spent=task.spent, evidence={"grid": tried})
 
 

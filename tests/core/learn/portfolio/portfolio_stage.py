@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from gemel.core.learn.models import Bundle, Description, Learner, Training
@@ -12,6 +14,8 @@ from gemel.core.learn.samples import Samples
 from gemel.core.learn.uncertainty import learner_of
 
 torch.set_num_threads(1)
+
+needs_keras = pytest.mark.skipif(find_spec("keras") is None, reason="keras is missing (pip install 'gemel[keras]')")
 
 
 def described(kind: str, inputs: Any, outputs: Any, **tables: Any) -> Description:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from portfolio_stage import described
+from portfolio_stage import described, needs_keras
 
 from gemel.base.errors import InvalidInput, MissingExtra
 from gemel.base.plugins import plugins
@@ -74,6 +74,7 @@ class TestSklearn(ModelContract):
     kind = portfolio.sklearn
 
 
+@needs_keras
 class TestKeras(ModelContract):
     kind = portfolio.keras
 
@@ -168,13 +169,16 @@ def test_a_missing_framework_is_named_with_what_installs_it(monkeypatch: pytest.
         ("gaussian_process", {"x": "1"}, {"y": {"dtype": "int64"}}, {}, "classes"),
         ("sklearn", {"x": "1"}, {"y": "1"}, {"options": {"estimator": "LogisticRegression"}}, "classes"),
         ("sklearn", {"x": "1"}, {"y": "1"}, {"options": {"settings": {"alfa": 1}}}, "alfa"),
-        ("keras", {"x": "1"}, {"y": "1"}, {"options": {"layers": [{"class": "Lambda"}]}}, "Lambda"),
-        (
+        pytest.param(
+            "keras", {"x": "1"}, {"y": "1"}, {"options": {"layers": [{"class": "Lambda"}]}}, "Lambda", marks=needs_keras
+        ),
+        pytest.param(
             "keras",
             {"x": "1"},
             {"y": "1"},
             {"options": {"layers": [{"class": "Dense", "units": 3, "unitz": 3}]}},
             "unitz",
+            marks=needs_keras,
         ),
     ],
 )

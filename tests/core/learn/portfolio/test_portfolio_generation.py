@@ -41,7 +41,7 @@ SETTINGS = {"batch": 256, "schedule": "cosine", "evaluate": 500, "learning_rate"
     [
         ("flow", {"transforms": 2, "hidden": [48, 48]}, {"steps": 500}, 0.1),
         ("diffusion", {"hidden": [96, 96], "steps": 18}, {"steps": 1200}, 0.1),
-        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 2500, "batch": 128, "learning_rate": 0.0005}, 0.4),
+        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 1500, "batch": 128, "learning_rate": 0.001}, 0.4),
         ("vae", {"latent": 2, "hidden": [48, 48]}, {"steps": 1000}, 0.4),
     ],
 )
@@ -89,7 +89,7 @@ def test_the_density_of_a_flow_is_the_normal_one_and_integrates_to_one() -> None
     [
         ("flow", {"transforms": 2, "hidden": [32, 32], "coupling": True}, {"steps": 500}),
         ("diffusion", {"hidden": [64, 64], "steps": 14}, {"steps": 900}),
-        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 2500, "batch": 128, "learning_rate": 0.0005}),
+        ("gan", {"latent": 4, "hidden": [48, 48]}, {"steps": 1500, "batch": 128, "learning_rate": 0.001}),
         ("vae", {"latent": 2, "hidden": [48, 48]}, {"steps": 2000, "batch": 128, "learning_rate": 0.005}),
     ],
 )

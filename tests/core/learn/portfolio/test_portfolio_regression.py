@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from portfolio_stage import again, described, explained, taught
+from portfolio_stage import again, described, explained, needs_keras, taught
 from scipy.ndimage import gaussian_filter
 
 from gemel.base.errors import InvalidInput
@@ -249,6 +249,7 @@ def test_ridge_is_its_closed_form_and_trees_beat_it_on_steps() -> None:
     assert explained(trees, test, "y") > 0.97
 
 
+@needs_keras
 @pytest.mark.slow
 def test_keras_layers_learn_and_their_dropout_is_off_in_answers() -> None:
     told = described(

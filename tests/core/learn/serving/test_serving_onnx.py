@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,15 @@ from gemel.core.learn.serving import OnnxPredictor, export_hls, export_onnx, qua
 
 #: In standard deviations of the answers. Weights are float32, with 24 bits; some layers lose a few of them.
 FLOAT32 = 1e-4
+_KERAS = pytest.param(
+    "keras",
+    marks=pytest.mark.skipif(find_spec("keras") is None, reason="keras is missing (pip install 'gemel[keras]')"),
+)
+_SKL2ONNX = pytest.mark.skipif(find_spec("skl2onnx") is None, reason="skl2onnx is missing (pip install 'gemel[ml]')")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mlp", "cnn", "unet", "graphnet", "lstm", "transformer", "neural_ode", "keras"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "unet", "graphnet", "lstm", "transformer", "neural_ode", _KERAS])
 def test_graphs_of_networks_answer_as_their_models(name: str) -> None:
     told = example(name)
     bundle = trained(told)
@@ -48,9 +54,21 @@ def test_graphs_of_networks_answer_as_their_models(name: str) -> None:
         ("gaussian_process", {"options": {"kernel": "matern32"}}),
         ("gaussian_process", {"options": {"kernel": "matern52", "relevance": False}}),
         ("gaussian_process", {"options": {"kernel": "rational"}}),
-        ("sklearn", {"options": {"estimator": "RandomForestRegressor", "settings": {"n_estimators": 10}}}),
-        ("sklearn", {"options": {"estimator": "Ridge"}, "outputs": {"z": {"shape": [2, 2], "dtype": "float64"}}}),
-        ("sklearn", {"options": {"estimator": "LogisticRegression"}, "outputs": {"c": {"dtype": "int64"}}}),
+        pytest.param(
+            "sklearn",
+            {"options": {"estimator": "RandomForestRegressor", "settings": {"n_estimators": 10}}},
+            marks=_SKL2ONNX,
+        ),
+        pytest.param(
+            "sklearn",
+            {"options": {"estimator": "Ridge"}, "outputs": {"z": {"shape": [2, 2], "dtype": "float64"}}},
+            marks=_SKL2ONNX,
+        ),
+        pytest.param(
+            "sklearn",
+            {"options": {"estimator": "LogisticRegression"}, "outputs": {"c": {"dtype": "int64"}}},
+            marks=_SKL2ONNX,
+        ),
     ],
 )
 def test_graphs_of_estimators_answer_as_their_models(name: str, tables: dict[str, object]) -> None:
