@@ -92,6 +92,15 @@ class LakeSettings:
 
 
 @dataclass(frozen=True)
+class LearnSettings:
+    """How trainings are told of."""
+
+    tracking: str = (
+        ""  # MLflow that trainings and promotions are told to: "sqlite" (in the home folder), an address, or none
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; `origins` maps each dotted name to the place it was set."""
 
@@ -102,6 +111,7 @@ class Settings:
     twins: TwinSettings = field(default_factory=TwinSettings)
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
+    learn: LearnSettings = field(default_factory=LearnSettings)
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from pump_stage import write_pump
 
+from gemel.base.config import load_settings
 from gemel.base.errors import CheckFailed, InvalidInput, NotFound, TwinInvalid
-from gemel.core.engine import Service
+from gemel.base.plugins import require
+from gemel.core.engine import Service, open_engine
 from stage import until
 
 
@@ -108,6 +110,20 @@ def test_a_shadow_is_asked_and_not_heard(sqlite_engine, here):
     assert event.data["shadow"] == other
     assert event.data["answers"]["champion"] == answer["outputs"]
     assert event.data["answers"]["shadow"]["pressure"]["values"] != answer["outputs"]["pressure"]["values"]
+
+
+@pytest.mark.slow
+def test_trainings_and_promotions_are_told_to_mlflow_where_one_is_named(home, here, sqlite_url):
+    write_pump(here)
+    with open_engine(load_settings(home=home, assignments=["learn.tracking=sqlite"])) as engine:
+        assert started(engine)["promoted"]
+    tracking = require("mlflow.tracking", extra="ml")
+    client = tracking.MlflowClient(f"sqlite:///{home / 'mlflow.db'}", f"sqlite:///{home / 'mlflow.db'}")
+    found = client.get_model_version_by_alias("pump.pressure", "champion")
+    assert found.tags["version"] == "1"
+    experiment = client.get_experiment_by_name("gemel")
+    names = {run.info.run_name for run in client.search_runs([experiment.experiment_id])}
+    assert any(name.startswith("training-") for name in names)
 
 
 @pytest.mark.parametrize(

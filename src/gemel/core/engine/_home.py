@@ -19,7 +19,10 @@ def place_of(settings: Settings) -> Surroundings:
     """Return where the steps of runs find themselves."""
     chosen = settings.sandbox
     sandbox = Sandbox(chosen.required, parse_duration(chosen.time).total_seconds(), parse_size(chosen.memory))
-    return Surroundings(settings.home, settings.home / "workspace", settings.runs.memory_bytes, sandbox)
+    told = settings.learn.tracking
+    tracking = f"sqlite:///{settings.home / 'mlflow.db'}" if told == "sqlite" else told
+    folder = settings.home / "workspace"
+    return Surroundings(settings.home, folder, settings.runs.memory_bytes, sandbox, tracking=tracking)
 
 
 def signing_key(home: Path) -> OKPKey:

@@ -50,6 +50,7 @@ class Surroundings:
         registry: Where child processes are looked up; None for the installed ones.
         models: Where models are registered; None outside of an engine.
         twin: Id of the twin that the graph belongs to, or None.
+        tracking: Address of the MLflow that trainings are told to; empty for none.
     """
 
     home: Path | None = None
@@ -59,6 +60,7 @@ class Surroundings:
     registry: Registry | None = None
     models: Models | None = None
     twin: str | None = None
+    tracking: str = ""
 
     def model(self, reference: str) -> Any:
         """Return the dataset that holds the model named, which is the twin's own unless the name says otherwise.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
@@ -15,7 +16,9 @@ from gemel.core.learn.monitoring import monitored, reference_of
 from gemel.core.learn.registry import ModelRegistry, Verdict, Version
 from gemel.core.learn.samples import Samples
 from gemel.core.learn.serving import Predictor
+from gemel.core.learn.tracking import Tracker
 from gemel.core.learn.uncertainty import loaded
+from gemel.core.learn.watching import trainings
 
 _LEARNING = ("learning",)
 _PARTS = ("test", "all")
@@ -62,7 +65,10 @@ def train_model(data: Dataset, description: dict[str, Any], seed: int = 0, start
     folder = None if home is None else home / "trainings"
     before = None if start is None else Bundle.from_dataset(start)
     progress(0.0, f"training: {told.title or told.kind}")
-    return trained(data, told, seed=seed, start=before, folder=folder).to_dataset()
+    bundle = trained(data, told, seed=seed, start=before, folder=folder)
+    if surroundings().tracking:
+        _tell_training(bundle, folder)
+    return bundle.to_dataset()
 
 
 @process(categories=_LEARNING)
@@ -236,8 +242,24 @@ def _once_back(registry: ModelRegistry, version: Version) -> list[Verdict]:
 def _serve(registry: ModelRegistry, version: Version, passed: bool, promote: bool) -> None:
     if passed and promote:
         registry.promote(version.name, version.number, "passed the gate")
+        if surroundings().tracking:
+            _tell_promotion(registry, version)
     elif passed:
         registry.assign(version.name, "challenger", version.number, "passed the gate")
+
+
+def _tell_training(bundle: Bundle, folder: Path | None) -> None:
+    training = bundle.record["training"]
+    known = {item.id: item for item in trainings(folder)} if folder else {}
+    curve = known[training["id"]].curve() if training["id"] in known else []
+    Tracker(surroundings().tracking).log(bundle.description, curve, bundle.record, name=training["id"])
+
+
+def _tell_promotion(registry: ModelRegistry, version: Version) -> None:
+    tags = {"digest": version.digest, "version": str(version.number)}
+    Tracker(surroundings().tracking).register(
+        version.name, registry.path(version.reference), alias="champion", tags=tags
+    )
 
 
 def _registry() -> ModelRegistry:

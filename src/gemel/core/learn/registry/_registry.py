@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
@@ -169,8 +170,16 @@ class ModelRegistry:
             NotFound: There is none.
             ResultCorrupt: Its bytes changed or are gone.
         """
-        found: xr.Dataset = decode("netcdf", self._files.verify(self.get(reference).content).read_bytes())
+        found: xr.Dataset = decode("netcdf", self.path(reference).read_bytes())
         return found
+
+    def path(self, reference: str) -> Path:
+        """Return the file of a version, NetCDF, after comparing its digest.
+
+        Raises:
+            ResultCorrupt: Its bytes changed or are gone.
+        """
+        return self._files.verify(self.get(reference).content)
 
     def bundle(self, reference: str) -> Bundle:
         """Return the bundle of the version that a reference means."""
