@@ -55,6 +55,7 @@ bench: setup-dev            ## each performance claim beside its peer or limit, 
 
 evidence: setup-dev             ## the figures in cards and documents, written to docs/evidence
 	$(BIN)/python docs/evidence/make_earlywarning.py
+	$(BIN)/python docs/evidence/make_lattice.py
 	$(BIN)/python docs/evidence/make_benchmarks.py
 
 pins: $(VENV)/bin/uv        ## resolve the pinned requirements anew

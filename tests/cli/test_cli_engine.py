@@ -100,6 +100,7 @@ def test_a_broken_twin_is_told_in_words(home, place):
     assert {twin["id"]: twin["problem"] is None for twin in json.loads(listed.stdout)["twins"]} == {
         "brook": False,
         "earlywarning": True,
+        "lattice": True,
     }
 
 

@@ -61,6 +61,12 @@ def test_training_and_measuring_are_two_steps_and_a_trained_flow_goes_on(engine)
     assert abs(plaquette[0] - onward["exact"]["plaquette"]) < 5 * plaquette[1]
 
 
+def test_run_parameters_are_proposed_from_stored_configurations(engine):
+    advice = outputs(engine, "advise", budget=30000)["advice"]
+    assert advice["spent"] <= 30000 and 0.3 < advice["acceptance"] <= 1.0
+    assert advice["length"] == pytest.approx(advice["steps"] * advice["step"])
+
+
 def test_a_specification_that_cannot_be_is_named(engine):
     run = engine.finish(engine.start(engine.twin("lattice"), "train", {"flow": TINY | {"extent": 6}}), 100)
     assert run.state == "failed" and "multiple of 4" in json.dumps(run.error)

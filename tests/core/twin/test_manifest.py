@@ -128,7 +128,7 @@ def test_twins_are_found_here_in_given_folders_and_among_plugins(tmp_path):
         find_twin("brok", near=here, folders=[there])
     assert "'brook'" in lost.value.hint
     names = [name for _, name, _ in known_twins(near=here, folders=[there])]
-    assert names == ["brook", "earlywarning", "river"]
+    assert names == ["brook", "earlywarning", "lattice", "river"]
 
 
 def test_a_malformed_twin_hides_no_other(tmp_path):

@@ -16,6 +16,7 @@ from gemel.base.errors import InvalidInput
 from gemel.core.graph import Process, decode, encode
 from gemel.thematic import lattice as lft
 from gemel.thematic.lattice import _advice as adv
+from gemel.thematic.lattice import _advice_paths as paths
 
 STEEP = lft.Phi4(-4.0, 6.008)
 SQUARE = "magnetisation_squared"
@@ -56,7 +57,7 @@ def test_the_share_of_independent_samples_is_a_bound_and_exact_for_one_mode(spec
     eigen, weight = np.array(spectrum).T
     weight = weight / weight.sum()
     true = 1 / np.sum(weight * (1 + eigen) / (1 - eigen))
-    found = float(adv.independent_share(np.sum(weight * eigen), np.sum(weight * eigen**2)))
+    found = float(paths.independent_share(np.sum(weight * eigen), np.sum(weight * eigen**2)))
     assert found >= min(true, 1.0) - 1e-9
     if len(spectrum) == 1:
         assert found == pytest.approx(min(true, 1.0), rel=1e-6)
@@ -66,7 +67,7 @@ def test_the_share_of_independent_samples_is_a_bound_and_exact_for_one_mode(spec
 def test_acceptance_of_a_gaussian_energy_change_is_its_integral(mean):
     density = stats.norm(mean, np.sqrt(2 * mean)).pdf
     accepted = integrate.quad(lambda d: density(d) * min(1.0, np.exp(-d)), -20, 40, points=[0.0, mean])[0]
-    assert float(adv.gaussian_acceptance(mean)) == pytest.approx(accepted, rel=1e-6)
+    assert float(paths.gaussian_acceptance(mean)) == pytest.approx(accepted, rel=1e-6)
 
 
 def test_the_length_for_a_free_zero_mode_is_near_a_quarter_of_its_period(advised):
@@ -93,12 +94,14 @@ def test_one_setting_is_judged_without_bias():
     """Over six other seeds the ratio to the closed form scattered by 2.5 % around 0.99; 8 % is three times that."""
     cells = free_configurations(0.5, 8, 20_000, 4)
     search = adv.HmcSearch(SQUARE, longest=2.0, integrators=("leapfrog",), seed=5)
-    task = adv._task(lft.Phi4(0.5, 0.0), cells, 10**9, lft.phi4_observables, search)
-    setting = adv._measured(task, adv._Setting("leapfrog", 0.1, 20), 20_000)
+    task = paths.search_task(lft.Phi4(0.5, 0.0), cells, 10**9, lft.phi4_observables, search)
+    setting = paths.with_pairs(task, paths.Setting("leapfrog", 0.1, 20), 20_000)
     for steps in (4, 8, 14, 20):
-        acceptance = float(adv._chance(setting.delta[:, steps]).mean())
+        acceptance = float(paths.acceptance_of(setting.delta[:, steps]).mean())
         told = SimpleNamespace(acceptance=acceptance, step=0.1, jitter=0.1, integrator="leapfrog")
-        assert adv._efficiency(setting)[steps - 1] == pytest.approx(free_efficiency(told, steps, 1.0), rel=0.08)
+        assert paths.efficiency_by_length(setting)[steps - 1] == pytest.approx(
+            free_efficiency(told, steps, 1.0), rel=0.08
+        )
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from gemel.base.errors import InvalidInput
 from gemel.core.graph import Process, Registry, decode, encode, graph, validate
 from gemel.thematic import lattice as lft
 
-PROCESSES = ("phi4_hmc", "u1_hmc", "u1_exact", "phi4_free_exact", "autocorrelation", "accept_reject")
+PROCESSES = ("phi4_hmc", "u1_hmc", "u1_exact", "phi4_free_exact", "autocorrelation", "accept_reject", "advise_hmc")
 
 
 @pytest.mark.parametrize("name", PROCESSES)

@@ -6,6 +6,8 @@ chain; everything is deterministic given its seed. The usual way: `ChainState.fr
 `exact_sun_plaquette` say what has to come out. All numbers are in lattice units.
 """
 
+from gemel.thematic.lattice._advice import Advice, advise, advise_hmc, grid_search, measured_advice
+from gemel.thematic.lattice._advice_paths import HmcSearch, gaussian_acceptance, independent_share, trajectory_cost
 from gemel.thematic.lattice._autocorrelation import Estimate, bootstrap, gamma_method, jackknife
 from gemel.thematic.lattice._configurations import (
     Ensemble,
@@ -75,15 +77,19 @@ __all__ = [
     "INTEGRATORS",
     "U1",
     "Action",
+    "Advice",
     "ChainState",
     "Ensemble",
     "Estimate",
+    "HmcSearch",
     "Moved",
     "Phi4",
     "Recipe",
     "Walk",
     "Winding",
     "accept_reject",
+    "advise",
+    "advise_hmc",
     "autocorrelation",
     "binder_cumulant",
     "bootstrap",
@@ -97,9 +103,12 @@ __all__ = [
     "free_field",
     "gamma_method",
     "gauge_transformed",
+    "gaussian_acceptance",
+    "grid_search",
     "hamiltonian",
     "heat_bath_sweep",
     "independence_metropolis",
+    "independent_share",
     "instanton",
     "integrate",
     "ising_energy",
@@ -109,6 +118,7 @@ __all__ = [
     "log_normalisation",
     "log_partition",
     "log_weights",
+    "measured_advice",
     "metropolis_sweep",
     "phi4_free_exact",
     "phi4_hmc",
@@ -125,6 +135,7 @@ __all__ = [
     "thermalise",
     "topological_charge",
     "trajectory",
+    "trajectory_cost",
     "two_point",
     "u1_exact",
     "u1_hmc",

@@ -74,6 +74,27 @@ def compared(chains: Dataset, references: dict[str, Any]) -> list[dict[str, Any]
     return rows
 
 
+@process(categories=("lattice", "statistics"))
+def advised(
+    mass_squared: float, coupling: float, extent: float, budget: int = 100_000, seed: int = 1
+) -> dict[str, Any]:
+    """Length and step of hybrid Monte Carlo of the quartic theory, proposed from stored configurations.
+
+    Args:
+        mass_squared: Squared mass.
+        coupling: Quartic coupling.
+        extent: Sites each way, a whole number.
+        budget: Force evaluations that may be spent.
+        seed: Of all chance.
+    """
+    chains = lattice.phi4_hmc.function(mass_squared, coupling, int(extent), 1, 128, 300, seed, "omelyan")
+    theory = {"theory": "phi4", "mass_squared": mass_squared, "coupling": coupling}
+    found: dict[str, Any] = lattice.advise_hmc.function(
+        theory, chains["field"].rename(chain="configuration"), budget, seed=seed
+    )
+    return found
+
+
 @process(categories=("lattice", "learning"))
 def shipped_flow(name: str) -> Dataset:
     """A trained flow that comes with gemel.

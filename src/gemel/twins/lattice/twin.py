@@ -6,7 +6,7 @@ from typing import Any
 
 from gemel.core.graph import Dataset, graph
 
-from ._ensembles import compared, references_of, sampled, shipped_flow, topology_of
+from ._ensembles import advised, compared, references_of, sampled, shipped_flow, topology_of
 from ._flows import measured_flow, trained_flow
 from ._scans import beta_scan, mass_scan, transition_of
 from ._validation import exactness, figures_of, flow_figures, unitary_figures
@@ -42,6 +42,14 @@ def scan(seed: int = 1) -> Dataset:
     """Scan the quartic theory over its mass across the transition, and U(1) over its coupling beside exact results."""
     points = mass_scan(seed)
     return {"phi4": points, "transition": transition_of(points), "u1": beta_scan(seed)}  # type: ignore[return-value]
+
+
+@graph
+def advise(
+    mass_squared: float = -4.0, coupling: float = 6.008, sites: int = 8, budget: int = 100000, seed: int = 1
+) -> dict[str, Any]:
+    """Propose run parameters of hybrid Monte Carlo from stored configurations of the quartic theory."""
+    return {"advice": advised(mass_squared, coupling, sites, budget, seed)}
 
 
 @graph

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -98,3 +100,21 @@ def test_inputs_of_different_lengths_are_refused_in_pieces_too() -> None:
         predictor.predict({"x": np.zeros(10), "y": np.zeros(9)}, chunk=4)
     with pytest.raises(InvalidInput, match="samples"):
         predictor.predict({"x": np.zeros(10), "y": np.zeros(9)})
+
+
+def test_predicting_needs_neither_onnx_nor_torch_until_a_model_does() -> None:
+    script = (
+        "import sys\n"
+        "from gemel.core.learn.serving import Predictor\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'keras'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.modules['onnx'] = None\n"
+        "from gemel.base.errors import MissingExtra\n"
+        "try:\n"
+        "    from gemel.core.learn.serving import export_onnx\n"
+        "except MissingExtra as error:\n"
+        "    assert 'onnx' in error.message, error.message\n"
+        "else:\n"
+        "    raise SystemExit('no error')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

@@ -56,7 +56,10 @@ def _drawn(name: str) -> bool:
 
 
 def _doubt(learner: Learner, bundle: Bundle, samples: Samples) -> dict[str, float]:
-    quantiles = quantiles_of(learner, bundle.description, samples.inputs, _INTERVAL)
+    try:
+        quantiles = quantiles_of(learner, bundle.description, samples.inputs, _INTERVAL)
+    except InvalidInput:
+        return {}  # it has learned levels inside of these, and says nothing of what lies beyond
     if not quantiles:
         return {}
     inside: list[NDArray[Any]] = []

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from gemel.base.errors import Conflict, InvalidInput
 from gemel.core.graph import progress
@@ -22,6 +23,7 @@ from gemel.core.learn.uncertainty import Components, Doubt
 
 Arrays = Mapping[str, NDArray[Any]]
 Make = Callable[[bool, int, float | None], Any]
+_SMALL = 1_000_000  # numbers of a table
 _ESTIMATORS = "estimators"
 _MOST = 256  # numbers of all outputs together: each has an estimator
 _PREDICTIVE = ("GaussianProcessRegressor", "BayesianRidge")
@@ -272,7 +274,9 @@ def _learned(estimator: Any, table: NDArray[Any], values: NDArray[Any], target: 
     with warnings.catch_warnings():
         # That a search ended at a bound or its last iteration is told by the figures of the model.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator.fit(table, values)
+        # On small tables threads wait for each other longer than they work, on a busy machine by far.
+        with threadpool_limits(1 if table.size < _SMALL else None, user_api="openmp"):
+            return estimator.fit(table, values)
 
 
 def _chances(estimator: Any, table: NDArray[Any], classes: int) -> NDArray[np.float32]:

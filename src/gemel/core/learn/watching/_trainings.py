@@ -21,7 +21,7 @@ class Watched:
     """A training as its folder tells of it.
 
     Attributes:
-        id: Name of its folder.
+        id: Name of its folder; `ID.member-0` of a member of an ensemble.
         folder: Where.
         status: What it told last: `state`, `step`, `steps`, `rate`, `eta`, losses, `pid`.
     """
@@ -54,9 +54,11 @@ class Watched:
 def trainings(folder: Path) -> list[Watched]:
     """Return the trainings below a folder, the one that told something last first."""
     found = []
-    for path in folder.glob("*/status.json"):
+    # Members of an ensemble have folders of their own inside of that of the training.
+    for path in (*folder.glob("*/status.json"), *folder.glob("*/*/status.json")):
         with contextlib.suppress(OSError, ValueError):
-            found.append((path.stat().st_mtime, Watched(path.parent.name, path.parent, json.loads(path.read_text()))))
+            id = ".".join(path.parent.relative_to(folder).parts)
+            found.append((path.stat().st_mtime, Watched(id, path.parent, json.loads(path.read_text()))))
     return [item for _, item in sorted(found, key=lambda pair: (-pair[0], pair[1].id))]
 
 
