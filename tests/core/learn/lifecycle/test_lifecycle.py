@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -48,6 +50,14 @@ def test_the_same_training_gives_the_same_model_and_another_seed_another():
     first, second = (trained(data(), Description.read(NET), seed=3) for _ in range(2))
     assert first.digest == second.digest
     assert trained(data(), Description.read(NET), seed=4).digest != first.digest
+
+
+def test_trainings_beside_each_other_do_not_hear_each_others_noise():
+    about = Description.read(NET | {"uncertainty": {"method": "dropout", "rate": 0.2}})
+    alone = {seed: trained(data(), about, seed=seed).digest for seed in (1, 2)}
+    with ThreadPoolExecutor(2) as pool:
+        beside = dict(zip(alone, pool.map(lambda seed: trained(data(), about, seed=seed).digest, alone), strict=True))
+    assert beside == alone
 
 
 def test_a_training_that_goes_on_remembers_what_the_first_one_saw():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from gemel.core.learn.training._settings import Settings
 from gemel.core.learn.training._team import Team
 
 _NOTHING: dict[str, Tensor] = {}
+_turn = threading.RLock()
 
 
 class Gradients:
@@ -54,7 +56,12 @@ class Gradients:
 
     def step(self, number: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the mean loss over this process's share of the batch and its parts, after one optimiser step."""
-        self._global.manual_seed(mixed(*self._seed, number))
+        # PyTorch has one generator for all threads: trainings beside each other take turns, so that each has its own noise.
+        with _turn:
+            self._global.manual_seed(mixed(*self._seed, number))
+            return self._stepped(number)
+
+    def _stepped(self, number: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         self._optimiser.zero_grad()
         found = [self._piece(piece, number) for piece in self._pieces]
         scaler = self._scaler
