@@ -36,9 +36,8 @@ _SAMPLES = 65536
 _OBSERVABLES = {"u1": ("plaquette", "charge_squared"), "phi4": ("susceptibility",)}
 
 
-def measure() -> Iterator[Line]:
-    """Yield all lines of evidence."""
-    torch.set_num_threads(1)
+def flows() -> Iterator[Line]:
+    """Yield lines on flows that are trained now, and on the reference of those that have no exact one."""
     reference = _phi4_reference()
     yield {"figure": "hmc", "of": "phi4_8x8", "seed": 0, "susceptibility": list(reference)}
     for seed in SEEDS:
@@ -47,12 +46,42 @@ def measure() -> Iterator[Line]:
             spec = dataclasses.replace(load(shipped()[name]).spec, seed=seed)
             started[name] = train(spec, start=started.get(before) if before else None)
             yield from _judged(name, started[name], seed, reference)
-    yield from (
-        {"figure": "topology", "seed": 1, **row}
-        for row in twin.topology_of.function(twin.shipped_flow.function("u1_L16_b5"), 1)
-    )
-    points = twin.mass_scan.function(1)
-    yield {"figure": "transition", "seed": 1, **twin.transition_of.function(points)}
+
+
+def conditional() -> Iterator[Line]:
+    """Yield lines on the flow for a range of couplings that comes with gemel, beside its prior, which is not trained."""
+    trained = load(shipped()["u1_L16_b2to7"])
+    for beta in (2.0, 3.0, 5.0, 7.0):
+        found = evaluate(trained.proposal, trained.spec.target(beta), 16384, 1)
+        angles, log_q = lattice.prior_plaquettes(beta, (16, 16), 16384, np.random.default_rng(1))
+        bare = lattice.log_weights(beta * np.cos(angles).sum(axis=(1, 2)), log_q)
+        told = {
+            "ess": found.effective,
+            "acceptance": found.acceptance,
+            "prior_ess": lattice.effective_sample_size(bare),
+        }
+        seconds = _flows.training_seconds(trained.record)
+        yield {
+            "figure": "conditional",
+            "beta": beta,
+            "seed": 1,
+            "samples": 16384,
+            "training_cpu_seconds": seconds,
+        } | told
+
+
+def topology() -> Iterator[Line]:
+    """Yield a line for each way to the topological charge."""
+    rows = twin.topology_of.function(twin.shipped_flow.function("u1_L16_b5"), 1)
+    yield from ({"figure": "topology", "seed": 1, **row} for row in rows)
+
+
+def transition() -> Iterator[Line]:
+    """Yield the line on the transition of the scalar field."""
+    yield {"figure": "transition", "seed": 1, **twin.transition_of.function(twin.mass_scan.function(1))}
+
+
+PARTS = {"flows": flows, "conditional": conditional, "topology": topology, "transition": transition}
 
 
 def _judged(name: str, trained: Any, seed: int, reference: tuple[float, float]) -> Iterator[Line]:
@@ -88,7 +117,12 @@ def read() -> list[Line]:
 
 def blocks(lines: list[Line]) -> dict[str, str]:
     """Return the tables of the card by the names of their places."""
-    return {"flows": _flow_table(lines), "topology": _topology_table(lines), "transition": _transition(lines)}
+    return {
+        "flows": _flow_table(lines),
+        "conditional": _conditional_table(lines),
+        "topology": _topology_table(lines),
+        "transition": _transition(lines),
+    }
 
 
 def _flow_table(lines: list[Line]) -> str:
@@ -116,6 +150,19 @@ def _flow_row(name: str, kind: str, found: list[Line]) -> str:
 def _span(found: list[Line], key: str, form: str) -> str:
     values = [line[key] for line in found]
     return f"{min(values):{form}} to {max(values):{form}}"
+
+
+def _conditional_table(lines: list[Line]) -> str:
+    rows = [
+        "| β | effective samples | acceptance | effective samples of the prior alone |",
+        "| --- | --- | --- | --- |",
+    ]
+    for line in lines:
+        if line["figure"] == "conditional":
+            rows.append(
+                f"| {line['beta']:g} | {line['ess']:.3f} | {line['acceptance']:.3f} | {line['prior_ess']:.3f} |"
+            )
+    return "\n".join(rows)
 
 
 def _topology_table(lines: list[Line]) -> str:
@@ -149,17 +196,28 @@ def written(card: str, parts: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Measure unless only the tables are wanted, and write the card."""
+    """Measure what is wanted, and write the card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", action="store_true", help="only the tables again")
-    if not parser.parse_args().tables:
-        made = {"command": COMMAND, "date": datetime.now(UTC).date().isoformat(), "gemel": version("gemel")}
-        lines = []
-        for line in measure():
-            lines.append(json.dumps(line | made))
-            print(lines[-1], flush=True)
-        EVIDENCE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    parser.add_argument("--only", choices=PARTS, help="measure one part; the others stay as they were recorded")
+    given = parser.parse_args()
+    if not given.tables:
+        torch.set_num_threads(1)
+        record([given.only] if given.only else list(PARTS))
     CARD.write_text(written(CARD.read_text(encoding="utf-8"), blocks(read())), encoding="utf-8")
+
+
+def record(parts: list[str]) -> None:
+    """Measure some parts, and put their lines in the place of those that were there."""
+    made = {"command": COMMAND, "date": datetime.now(UTC).date().isoformat(), "gemel": version("gemel")}
+    figures = {"flows": ("flow", "hmc")}
+    replaced = {figure for part in parts for figure in figures.get(part, (part,))}
+    lines = [line for line in read() if line["figure"] not in replaced] if EVIDENCE.exists() else []
+    for part in parts:
+        for line in PARTS[part]():
+            lines.append(line | made)
+            print(json.dumps(lines[-1]), flush=True)
+    EVIDENCE.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

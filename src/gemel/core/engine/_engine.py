@@ -299,8 +299,6 @@ class Engine:
         self.functions.start()
         self.alerting.start()
 
-    # Live
-
     def go_live(self, twin: Twin, options: Mapping[str, Any] | None = None) -> LiveTwin:
         """Return the twin following its sources; a twin goes live once.
 
