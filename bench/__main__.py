@@ -8,7 +8,7 @@ from bench._copy import two_token_copy
 from bench._cubes import beyond_memory, climatology, monthly_means
 from bench._events import events
 from bench._ingest import ingest
-from bench._learning import serving, training
+from bench._learning import distributed, serving, training
 from bench._planning import planning, validation
 from bench._regrid import regridding
 from bench._small_files import small_files
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "triggers": triggers,
     "training": training,
     "serving": serving,
+    "distributed": distributed,
     "ingest": ingest,
     "two-token-copy": two_token_copy,
     "startup": startup,

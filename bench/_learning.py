@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import tempfile
 import time
@@ -21,7 +22,9 @@ from gemel.core.engine import Engine, open_engine
 from gemel.core.graph import Graph
 from gemel.core.learn.lifecycle import trained
 from gemel.core.learn.models import Description
+from gemel.core.learn.samples import Samples
 from gemel.core.learn.serving import Predictor, export_onnx
+from gemel.core.learn.training import Job, SampleBatches, Settings, Work, scaling
 
 SAMPLES, HIDDEN, STEPS, BATCH, ROUNDS = 20_000, (256, 256, 256), 3000, 256, 3
 EVENTS, TABLE = 2000, 50_000
@@ -118,6 +121,43 @@ def serving() -> None:
     ):
         ours, peer = _alternating(mine, theirs, count)
         report(name, ours, peer, unit, "bare ONNX Runtime, one thread", samples=1 if count > 5 else TABLE, kind="mlp")
+
+
+def distributed() -> None:
+    """Measure samples a second of one training shared by two processes, beside one process: gloo, loopback."""
+    job = Job("bench._learning:shared_work")
+    settings = Settings(steps=400, batch=1024, threads=1, evaluate=400, checkpoint=400)
+    ours, peer = [], []
+    for number in range(ROUNDS):
+        progress(f"distributed: round {number + 1} of {ROUNDS}")
+        one, two = scaling(job, settings, (1, 2))
+        ours.append(two["samples_per_second"])
+        peer.append(one["samples_per_second"])
+    facts = {"hidden": list(HIDDEN), "batch": settings.batch, "steps": settings.steps, "cores": os.cpu_count()}
+    efficiency = round(statistics.median(ours) / statistics.median(peer) / 2, 3)
+    report("distributed", ours, peer, "samples/s", "one process", efficiency=efficiency, rounds=ROUNDS, **facts)
+
+
+class _Squares:
+    """Mean squared error of a network: what the processes train together."""
+
+    def __init__(self) -> None:
+        sizes = [4, *HIDDEN]
+        layers = [item for a, b in itertools.pairwise(sizes) for item in (nn.Linear(a, b), nn.ReLU())]
+        self.module: nn.Module = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+
+    def loss(self, batch: Any, step: Any) -> torch.Tensor:
+        """Return the loss of a batch; called through the module, so that processes share its gradients."""
+        x = torch.stack([batch[f"inputs/x{number}"] for number in range(4)], dim=1)
+        return ((self.module(x)[:, 0] - batch["outputs/y"]) ** 2).mean()
+
+
+def shared_work(settings: Settings, seed: int) -> Work:
+    """Return what each process sets up by itself."""
+    data = _data()
+    inputs = {f"x{number}": data[f"x{number}"].values for number in range(4)}
+    torch.manual_seed(seed)
+    return Work(_Squares(), SampleBatches(Samples(inputs, {"y": data["y"].values}), settings, seed))
 
 
 def _alternating(mine: Callable[[], Any], theirs: Callable[[], Any], count: int) -> tuple[list[float], list[float]]:

@@ -4,7 +4,7 @@
     python docs/evidence/make_benchmarks.py --only lake    one group; the others stay as they were recorded
     python docs/evidence/make_benchmarks.py --tables       only the page again, from what was recorded
 
-Each line of `processing.jsonl`, `lake.jsonl` and `streams.jsonl` is one JSON object with the command, date, machine and gemel version it was made with.
+Each line of `processing.jsonl`, `lake.jsonl`, `streams.jsonl` and `learning.jsonl` is one JSON object with the command, date, machine and gemel version it was made with.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ GROUPS = {
     "processing": ("climatology", "monthly-means", "beyond-memory", "regridding", "validation"),
     "lake": ("ingest", "two-token-copy", "stac", "small-files"),
     "streams": ("events", "windows", "state", "triggers"),
+    "learning": ("training", "serving", "distributed"),
 }
-_HEADINGS = {"processing": "Processing", "lake": "Data lake", "streams": "Streams"}
+_HEADINGS = {"processing": "Processing", "lake": "Data lake", "streams": "Streams", "learning": "Learning"}
 # Bars of the project that a bench does not print by itself.
 _BARS = {
     "ingest": ">= 0.9",
     "two-token-copy": "<= 1.05",
     "stac-search-pgstac": "<= 0.010 s",
+    "training": "<= 1.03",
 }
 _INTRODUCTION = """# Measured beside others
 
@@ -71,6 +73,10 @@ _TITLES = {
     "state-p50": "from an observation that is sent to the state that has it: middle",
     "state-p99": "99th percentile",
     "triggers": "10,000 causes, each with its run, none missing or double",
+    "training": "3,000 steps of a network with three hidden layers of 256, batch 256, through the engine",
+    "serving-event": "one answer of that network",
+    "serving-batch": "50,000 answers at once",
+    "distributed": "the same network on two processes (gloo), batch 1,024: higher is better",
     "stac-search": "box and month in 100,000 items over HTTP, a page of 50",
     "stac-search-pgstac": "the same",
     "stac-load": "loading the 100,000 items",

@@ -95,6 +95,19 @@ def test_a_model_judged_by_what_it_has_seen_is_caught(sqlite_engine, here):
     assert service.models.training(service.models.trainings()[0]["id"])["curve"]
 
 
+def test_a_model_is_trained_on_a_dataset_in_the_lake(sqlite_engine, here):
+    engine = sqlite_engine
+    folder = write_pump(here)
+    service = Service(engine)
+    service.data.put(folder / "first.csv", "pump:first.csv")
+    description = engine.twin("pump").manifest.models["pressure"]
+    run = engine.finish(service.models.train(description, "pump:first.csv", "loose")["run"], 120)
+    assert run.state == "finished", run.error
+    assert engine.models.get("loose@1").document["record"]["data"]["samples"] == 200
+    with pytest.raises(NotFound):
+        service.models.train(description, "pump:second.csv", "loose")
+
+
 def test_a_shadow_is_asked_and_not_heard(sqlite_engine, here):
     engine = sqlite_engine
     write_pump(here)

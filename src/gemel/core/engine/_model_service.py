@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import xarray as xr
 
 from gemel.base.clock import iso, parse_instant
 from gemel.base.errors import InvalidInput, MissingExtra, NotFound, PluginBroken, did_you_mean, not_found
-from gemel.base.ids import new_id
+from gemel.base.ids import digest_bytes, new_id
 from gemel.base.plugins import require
 from gemel.core.engine._engine import Engine
 from gemel.core.graph import Graph, encode
@@ -114,7 +115,7 @@ class ModelService:
 
         Args:
             description: What it is to become.
-            data: Path of a NetCDF or CSV file, or `package:NAME/path`.
+            data: Path of a NetCDF or CSV file, `package:NAME/path`, or the name of a dataset in the lake, `scope:name`.
             name: Of the model.
             seed: Of weights and batches.
             start: Reference of a version to go on from.
@@ -128,7 +129,7 @@ class ModelService:
         if start is not None:
             learn["start"] = start
         nodes = {
-            "load": {"process_id": "load_samples", "arguments": {"file": data}},
+            "load": {"process_id": "load_samples", "arguments": {"file": self._local(data)}},
             "train": {"process_id": "train_model", "arguments": learn},
             "register": {
                 "process_id": "register_model",
@@ -143,7 +144,7 @@ class ModelService:
         name, _, _ = parse_reference(reference)
         judged: Document = {"model": reference, "data": {"from_node": "load"}, "name": name, "promote": False}
         nodes = {
-            "load": {"process_id": "load_samples", "arguments": {"file": data}},
+            "load": {"process_id": "load_samples", "arguments": {"file": self._local(data)}},
             "judge": {
                 "process_id": "challenge_model",
                 "arguments": judged | {"metric": metric, "margin": margin},
@@ -151,6 +152,18 @@ class ModelService:
             },
         }
         return {"run": self._run(nodes, {"judgement": "judge"}, f"judge-{name}"), "model": name}
+
+    def _local(self, data: str) -> str:
+        """Return a reference to a file that lies here: of a dataset in the lake, a copy that was compared with its digest."""
+        scope, colon, name = data.partition(":")
+        if not colon or scope in ("file", "package") or "/" in scope:
+            return data
+        record = self._engine.datasets.file(data)
+        ending = Path(name).suffix or Path(record.replicas[0].path).suffix
+        target = self._engine.settings.home / "cache" / "training" / f"{digest_bytes(data.encode())[:16]}{ending}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._engine.datasets.fetch(data, target, replace=True)
+        return str(target)
 
     def _run(self, nodes: Document, outputs: Document, id: str) -> str:
         graph = Graph.from_json({"id": id, "process_graph": nodes, "outputs": outputs})
