@@ -3,6 +3,7 @@
 from gemel.core.learn.metrics import metric
 from gemel.core.learn.training._fit import fit
 from gemel.core.learn.training._folder import control
+from gemel.core.learn.training._gradients import seeded
 from gemel.core.learn.training._launching import Job, launch
 from gemel.core.learn.training._objective import Batches, NoBatches, Objective, SampleBatches, Step, Work
 from gemel.core.learn.training._outcome import Outcome
@@ -25,5 +26,6 @@ __all__ = [
     "launch",
     "metric",
     "scaling",
+    "seeded",
     "slurm_script",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,14 @@ from gemel.core.learn.training._team import Team
 
 _NOTHING: dict[str, Tensor] = {}
 _turn = threading.RLock()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Have PyTorch's one generator alone, seeded, for the block; it is given back as it was."""
+    with _turn, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class Gradients:

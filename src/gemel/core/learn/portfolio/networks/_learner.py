@@ -15,7 +15,7 @@ from gemel.base.errors import Conflict, InvalidInput
 from gemel.core.learn.models import Answer, Description, Training
 from gemel.core.learn.portfolio._scaling import Scaling, accepted, scaled
 from gemel.core.learn.samples import Port, Samples
-from gemel.core.learn.training import SampleBatches, Settings, Step, fit
+from gemel.core.learn.training import SampleBatches, Settings, Step, fit, seeded
 
 Arrays = Mapping[str, NDArray[Any]]
 Loss = Tensor | tuple[Tensor, Mapping[str, Tensor]]
@@ -167,9 +167,7 @@ class TorchLearner(ABC):
         return "float64" if self.settings.precision == "float64" else "float32"
 
     def _fresh(self, seed: int) -> Model:
-        # Weights are drawn from torch's one generator, which is given back as it was.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model = self.build()
         return (model.double() if self.settings.precision == "float64" else model).eval()
 
