@@ -127,7 +127,7 @@ class Engine:
         )
         self._live.changed = self.triggers.changed
         self._firing = Firing(self.runs, self.log, self.states, self._find, self._check_run)
-        known = Known(place, workspace, self.twin, self._folders)
+        known = Known(replace(place, models=None), workspace, self.twin, self._folders)
         self.functions = functions_of(store, self.log, self._presence, known)
         capture_logs()
         self._presence.keep(self.runs.heed_cancellations, _TICK_SECONDS)
