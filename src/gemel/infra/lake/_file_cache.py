@@ -143,11 +143,13 @@ class FileCache:
                     shutil.rmtree(staging, ignore_errors=True)
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        for place in self.folder.glob("*/*/*"):
-            if not place.parent.name.endswith(_FILLING):
-                with contextlib.suppress(FileNotFoundError):
-                    known = place.stat()
-                    yield known.st_mtime, known.st_size, place
+        for place in self.folder.glob("*/*"):
+            if place.name.endswith(_FILLING):
+                continue  # somebody fills it, and may take it away while we look
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for found in list(place.iterdir()):
+                    known = found.stat()
+                    yield known.st_mtime, known.st_size, found
 
 
 class _Leases:

@@ -54,3 +54,9 @@ def upgrade() -> None:
         sql.Column("created", sql.Double(), nullable=False),
     )
     op.create_index("model_judgements_by_version", "model_judgements", ["name", "version", "created"])
+
+
+def downgrade() -> None:
+    """Remove the three tables."""
+    for name in ("model_judgements", "model_aliases", "model_versions"):
+        op.drop_table(name)
